@@ -1,0 +1,266 @@
+//! Facts about a run, from outside the core. The journal is a list of these.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::id::{AttemptId, Digest, Place, RunId};
+use crate::run::fault::Fault;
+use crate::{Json, Millis};
+
+/// A fact about a run. `at` is when the shell learnt of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The run exists. Always the first.
+    Begun {
+        /// When.
+        at: Millis,
+        /// Everything the run needs for ever.
+        begun: Arc<Begun>,
+    },
+    /// A queued run may go on: its key is free and its time has come.
+    Admitted {
+        /// When.
+        at: Millis,
+    },
+    /// Another trigger for the same key was folded into this run.
+    Joined {
+        /// When it arrived.
+        at: Millis,
+        /// What arrived.
+        trigger: Trigger,
+    },
+    /// An attempt began.
+    Started {
+        /// When.
+        at: Millis,
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// A changing call is about to be made (without outcome), or its outcome is
+    /// known (with it). Rides in the append before the call is sent.
+    Called {
+        /// When.
+        at: Millis,
+        /// Whose call.
+        attempt: AttemptId,
+        /// The call.
+        call: Call,
+    },
+    /// An attempt ended well.
+    Succeeded {
+        /// When.
+        at: Millis,
+        /// Which.
+        attempt: AttemptId,
+        /// What it gave.
+        output: Arc<Json>,
+    },
+    /// An attempt failed.
+    Failed {
+        /// When.
+        at: Millis,
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        fault: Fault,
+        /// Chance for the back-off's jitter, 0 to 65535, drawn by the shell.
+        jitter: u16,
+    },
+    /// The engine died while this attempt ran. Not an attempt of `retry`.
+    Interrupted {
+        /// When the engine came back.
+        at: Millis,
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// A timer of this place fired.
+    Woke {
+        /// When.
+        at: Millis,
+        /// Where.
+        place: Place,
+    },
+    /// A child run closed.
+    ChildClosed {
+        /// When.
+        at: Millis,
+        /// The parent's attempt that it belongs to.
+        attempt: AttemptId,
+        /// How it ended.
+        outcome: Outcome,
+        /// Its output (null if it has none), or null.
+        output: Arc<Json>,
+        /// When the child's latest assessing step began.
+        assessed_at: Option<Millis>,
+    },
+    /// A person answered a question.
+    Answered {
+        /// When.
+        at: Millis,
+        /// Which question.
+        place: Place,
+        /// The answer.
+        answer: Answer,
+    },
+    /// A person, a parent or a time limit wants it to end.
+    Cancelled {
+        /// When.
+        at: Millis,
+        /// Who and why.
+        by: Cause,
+    },
+    /// Everything settled and undone; the run is over. Appended by the shell when
+    /// [`crate::run::Effect::Close`] is due.
+    Closed {
+        /// When.
+        at: Millis,
+    },
+}
+
+/// Everything a run needs for ever. A run ends on what it began with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Begun {
+    /// The run.
+    pub id: RunId,
+    /// Name of the workflow.
+    pub workflow: String,
+    /// The workflow's source, verbatim.
+    pub source: Arc<str>,
+    /// Sources of all child workflows, by name.
+    pub children: BTreeMap<String, Arc<str>>,
+    /// Digest of every plugin used, by name.
+    pub plugins: BTreeMap<String, Digest>,
+    /// Checked params: a JSON object.
+    pub params: Arc<Json>,
+    /// Why it was begun.
+    pub trigger: Trigger,
+    /// The concurrency key that it holds or waits for, rendered.
+    pub key: Option<String>,
+    /// Set when it may not start at once.
+    pub queued: Option<Queued>,
+    /// The attempt that this is a child run of.
+    pub parent: Option<Parent>,
+    /// Version of the rules (the transition table) it runs by; see [`crate::run::RULES_VERSION`].
+    pub rules: u32,
+}
+
+/// Why a run waits on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// Not before this time (cool-down), whatever the key says.
+    pub not_before: Millis,
+}
+
+/// The attempt of a parent run that a child run belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// The parent run.
+    pub run: RunId,
+    /// Its attempt.
+    pub attempt: AttemptId,
+}
+
+/// What started a run, with the evidence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trigger {
+    /// Which kind.
+    pub kind: TriggerKind,
+    /// Who or what: a webhook's path, a watch's workflow, a person's name.
+    pub source: String,
+    /// Deliveries with the same key are the same incident.
+    pub dedup: Option<Dedup>,
+    /// Body, verdict, or whatever it knew; null if nothing.
+    pub evidence: Arc<Json>,
+}
+
+/// How a repeat is recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dedup {
+    /// The key.
+    pub key: String,
+    /// For how long after success a repeat is a duplicate, in milliseconds.
+    pub for_ms: Millis,
+}
+
+/// Kinds of triggers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TriggerKind {
+    /// A person, by command line or API.
+    Manual,
+    /// A webhook.
+    Webhook,
+    /// A watch.
+    Watch,
+    /// A clock.
+    Schedule,
+    /// A parent run.
+    Parent,
+    /// Owed after a delivery that came too late for the last assessment.
+    Reassess,
+}
+
+/// One changing host call of an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Counted from 0 over all host calls of the attempt.
+    pub index: u32,
+    /// What its repetition would mean.
+    pub class: CallClass,
+    /// For people and for divergence: redacted, bounded.
+    pub request: String,
+    /// What came back; `None` while only the intent is known.
+    pub outcome: Option<String>,
+}
+
+/// What repeating a call would mean. Weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CallClass {
+    /// Changes nothing.
+    Read,
+    /// Again is the same.
+    Idempotent,
+    /// Again is harmless only if the world is still as it was.
+    Guarded,
+    /// At most once.
+    Once,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// All that had to succeed did.
+    Succeeded,
+    /// A step failed.
+    Failed,
+    /// Ended by a person or its parent.
+    Cancelled,
+    /// Ended by its own time limit.
+    TimedOut,
+}
+
+/// Who ends a run, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A person.
+    Person {
+        /// Who.
+        who: String,
+        /// Why.
+        reason: String,
+    },
+    /// The parent run was cancelled, or its step timed out.
+    Parent,
+    /// The workflow's `timeout` passed.
+    Timeout,
+}
+
+/// An answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Yes or no. To a failed or interrupted step: try again, or give up.
+    pub approved: bool,
+    /// Who; `timeout` when nobody did.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,10 @@
+//! What a workflow is: from a TOML document to a plan that can run.
+//!
+//! ```text
+//! source --parse--> Document (1:1 with the TOML) --check--> Plan (typed, acyclic, immutable)
+//!                                                   \-----> Flaws (all of them, with spans)
+//! ```
+//! **Invariant:** a [`plan::Plan`] exists only if `check` found no flaw; nothing
+//! after `check` checks again.
+
+pub mod plan;

@@ -1,0 +1,405 @@
+//! A checked workflow. Everything here is immutable and known to be sound.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use petgraph::graph::DiGraph;
+
+use crate::expression::{Condition, Template};
+use crate::id::{Digest, StepId};
+use crate::{Json, Millis};
+
+/// A workflow after `check`: typed, acyclic, pinned by the digest of its source.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) name: String,
+    pub(crate) summary: String,
+    pub(crate) source: Arc<str>,
+    pub(crate) digest: Digest,
+    pub(crate) params: BTreeMap<String, Param>,
+    pub(crate) triggers: Vec<Trigger>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) graph: DiGraph<StepId, ()>,
+    pub(crate) concurrency: Option<Concurrency>,
+    pub(crate) cooldown_ms: Option<Millis>,
+    pub(crate) timeout_ms: Option<Millis>,
+    pub(crate) output: Option<Template>,
+}
+
+impl Plan {
+    /// The workflow's name: the file's stem.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// One line for people.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+    /// The TOML it was made from.
+    pub fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+    /// Digest of the source.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+    /// Declared params by name.
+    pub fn params(&self) -> &BTreeMap<String, Param> {
+        &self.params
+    }
+    /// What may start it besides a person.
+    pub fn triggers(&self) -> &[Trigger] {
+        &self.triggers
+    }
+    /// Steps in topological order: a step's index is greater than those it needs.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+    /// The step with this id.
+    pub fn step(&self, id: StepId) -> &Step {
+        &self.steps[usize::from(id.0)]
+    }
+    /// The step with this name.
+    pub fn find(&self, name: &str) -> Option<StepId> {
+        self.ids().find(|id| self.step(*id).name == name)
+    }
+    /// All step ids, in topological order.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = StepId> + use<> {
+        (0..u16::try_from(self.steps.len()).expect("STEPS_MAX fits")).map(StepId)
+    }
+    /// The graph; node weights are step ids, an edge runs from a step to one that needs it.
+    pub fn graph(&self) -> &DiGraph<StepId, ()> {
+        &self.graph
+    }
+    /// One run at a time per key.
+    pub fn concurrency(&self) -> Option<&Concurrency> {
+        self.concurrency.as_ref()
+    }
+    /// Quiet time after a run before the same key may act again, in milliseconds.
+    pub fn cooldown_ms(&self) -> Option<Millis> {
+        self.cooldown_ms
+    }
+    /// Bound on the whole run, in milliseconds.
+    pub fn timeout_ms(&self) -> Option<Millis> {
+        self.timeout_ms
+    }
+    /// What the run gives, if declared.
+    pub fn output(&self) -> Option<&Template> {
+        self.output.as_ref()
+    }
+    /// Names of every plugin that this plan and its children use, sorted, once each.
+    pub fn plugins(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        self.collect_plugins(&mut names);
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+    fn collect_plugins<'a>(&'a self, names: &mut Vec<&'a str>) {
+        for step in &self.steps {
+            match &step.action {
+                Action::Plugin(call) => names.push(&call.plugin),
+                Action::Workflow(child) => child.plan.collect_plugins(names),
+                Action::Approval(_) | Action::Wait { .. } | Action::Report => {}
+            }
+            if let Some(undo) = &step.undo {
+                names.push(&undo.plugin);
+            }
+        }
+    }
+    /// Every child workflow used here or below, by name.
+    pub fn children(&self) -> BTreeMap<&str, &Arc<Plan>> {
+        let mut found = BTreeMap::new();
+        for step in &self.steps {
+            if let Action::Workflow(child) = &step.action {
+                found.insert(child.plan.name(), &child.plan);
+                found.extend(child.plan.children());
+            }
+        }
+        found
+    }
+}
+
+/// A declared param.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Param {
+    /// Its type.
+    pub kind: ParamKind,
+    /// Used when none is given; a param without default is required.
+    pub default: Option<Json>,
+    /// One line for people.
+    pub summary: String,
+}
+
+/// Types of params.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamKind {
+    /// Text.
+    String,
+    /// A whole number.
+    Integer,
+    /// Any number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// A list of anything.
+    List,
+    /// A table.
+    Table,
+}
+
+/// What the outside world may start a run with.
+#[derive(Clone, Debug)]
+pub enum Trigger {
+    /// `POST /hooks/<path>`.
+    Webhook(Webhook),
+    /// A detection workflow, run over and over until its verdict holds.
+    Watch(Watch),
+}
+
+/// A webhook.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Path below `/hooks/`, without slashes.
+    pub path: String,
+    /// How the body reads.
+    pub format: WebhookFormat,
+    /// Who may call. The secrets are named here and kept in baton.toml.
+    pub auth: WebhookAuth,
+    /// Starts a run only if this holds; sees `body`, and for alertmanager
+    /// `alerts`, `labels` (common labels), `status`.
+    pub when: Option<Condition>,
+    /// Params of the run; same scope as `when`.
+    pub params: Template,
+    /// A repeat of a delivery within this time after success is a duplicate, ms.
+    pub dedup_for_ms: Millis,
+    /// Dedup key for `json`; alertmanager has its own. Same scope as `when`.
+    pub dedup_key: Option<Template>,
+}
+
+/// Body formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebhookFormat {
+    /// Alertmanager, version "4".
+    Alertmanager,
+    /// Any JSON object.
+    Json,
+}
+
+/// How a caller proves who it is. Each holds the names of one or two secrets in
+/// baton.toml (two while rotating).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebhookAuth {
+    /// `Authorization: Bearer …`.
+    Bearer(Vec<String>),
+    /// Standard Webhooks 1.0, HMAC-SHA256.
+    StandardWebhooks(Vec<String>),
+    /// Nobody is asked; only on a loopback bind.
+    None,
+}
+
+/// A watch.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// The detection workflow: every step of it read-only by its grants.
+    pub plan: Arc<Plan>,
+    /// Its params.
+    pub with: Template,
+    /// Time from the start of one look to the start of the next, in milliseconds.
+    pub every_ms: Millis,
+    /// Holds when true; sees `output`, the detection workflow's output.
+    pub when: Condition,
+    /// How many looks in a row it must hold.
+    pub times: u32,
+    /// Params of the run it starts; sees `output`.
+    pub params: Template,
+}
+
+/// One run at a time per key.
+#[derive(Clone, Debug)]
+pub struct Concurrency {
+    /// Sees `params`.
+    pub key: Template,
+    /// What happens to a second one.
+    pub policy: Policy,
+}
+
+/// What happens to a run whose key is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// It joins the open run: no run of its own.
+    Join,
+    /// It waits on disk until the key is free.
+    Queue,
+    /// It is refused, with the holder's id.
+    Refuse,
+}
+
+/// A node of the plan.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Unique in the plan.
+    pub name: String,
+    /// Steps that must be settled first, sorted.
+    pub needs: Vec<StepId>,
+    /// Skipped unless this holds.
+    pub when: Option<Condition>,
+    /// What it does.
+    pub action: Action,
+    /// Tries.
+    pub retry: Retry,
+    /// Bound on one attempt, in milliseconds.
+    pub timeout_ms: Millis,
+    /// Repeat until a condition on the output holds.
+    pub poll: Option<Poll>,
+    /// Once per item of a list.
+    pub for_each: Option<ForEach>,
+    /// How to take it back when the run fails.
+    pub undo: Option<PluginCall>,
+    /// A point of no return: once it has an intent, nothing before it is undone.
+    pub pivot: bool,
+    /// What a failure of this step means for the run.
+    pub on_failure: OnFailure,
+    /// Runs whatever happened to the steps it needs.
+    pub always: bool,
+    /// It judges whether the incident exists; a delivery that arrives after the
+    /// latest such step began is owed one re-assessment.
+    pub assesses: bool,
+    /// Shelf life of its output, in milliseconds.
+    pub fresh_for_ms: Option<Millis>,
+    /// What to do with an attempt that has intents and was cut off.
+    pub when_interrupted: WhenInterrupted,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Runs a plugin.
+    Plugin(PluginCall),
+    /// Runs another workflow as a child run.
+    Workflow(Child),
+    /// Waits for a person.
+    Approval(Approval),
+    /// Lets time pass.
+    Wait {
+        /// Milliseconds.
+        for_ms: Millis,
+    },
+    /// Renders the run so far as Markdown; output `{ markdown }`.
+    Report,
+}
+
+/// A call of a plugin.
+#[derive(Clone, Debug)]
+pub struct PluginCall {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Its input.
+    pub with: Template,
+    /// What it may reach.
+    pub grants: Grants,
+}
+
+/// A child run.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// The child's plan.
+    pub plan: Arc<Plan>,
+    /// Its params.
+    pub with: Template,
+}
+
+/// A question to a person.
+#[derive(Clone, Debug)]
+pub struct Approval {
+    /// What the person reads.
+    pub prompt: Template,
+    /// How long to wait, in milliseconds.
+    pub timeout_ms: Millis,
+    /// What silence means.
+    pub on_timeout: Silence,
+}
+
+/// What an unanswered approval means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// Yes.
+    Approve,
+    /// No: the step fails.
+    Reject,
+}
+
+/// What a plugin may reach; nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Redis, one entry a cluster.
+    pub redis: Vec<RedisGrant>,
+}
+
+/// Access to one Redis cluster of baton.toml.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisGrant {
+    /// The cluster's name, or `${params.NAME}`, filled by [`crate::run::input`].
+    pub cluster: String,
+    /// `data` (every data node), `sentinels`, or single addresses `host:port`.
+    pub nodes: Vec<String>,
+    /// Command names (`GET`, `CONFIG|GET`) and `@read`, upper case.
+    pub commands: Vec<String>,
+    /// Glob patterns of keys; empty: no command that names a key.
+    pub keys: Vec<String>,
+}
+
+/// How often to try again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retry {
+    /// Tries in all, from 1.
+    pub attempts_max: u32,
+    /// Wait before the second try, in milliseconds.
+    pub backoff_ms: Millis,
+    /// Growth of the wait.
+    pub factor: f64,
+    /// Longest wait, in milliseconds.
+    pub backoff_ms_max: Millis,
+    /// Share of the wait, 0.0 to 1.0, that chance may take away.
+    pub jitter: f64,
+}
+
+/// Repeat until.
+#[derive(Clone, Debug)]
+pub struct Poll {
+    /// Sees `output` besides the usual scope.
+    pub until: Condition,
+    /// From the end of one try to the start of the next, in milliseconds.
+    pub every_ms: Millis,
+    /// Bound on all tries together, in milliseconds.
+    pub within_ms: Millis,
+}
+
+/// Once per item.
+#[derive(Clone, Debug)]
+pub struct ForEach {
+    /// Gives a list; `item` and `index` are then in scope of `with`.
+    pub items: Template,
+    /// How many at a time, from 1.
+    pub parallel: u32,
+}
+
+/// What a failed step means for its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The run fails: nothing new starts, undo runs.
+    Fail,
+    /// The run goes on; steps that need this one see it as failed and still run.
+    Continue,
+    /// A person decides.
+    Ask,
+}
+
+/// What happens to an attempt with intents that a crash cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenInterrupted {
+    /// A fresh attempt that reads the world anew and is told what was done.
+    Rerun,
+    /// A person decides.
+    Ask,
+}

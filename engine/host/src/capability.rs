@@ -1,0 +1,3 @@
+//! The doors in the sandbox wall, one folder each.
+
+pub mod redis;

@@ -1,0 +1,5 @@
+//! Redis and Sentinel, as far as granted.
+
+mod cluster;
+
+pub use cluster::{Auth, Cluster, Mode, Secret, Tls};

@@ -1,0 +1,84 @@
+//! What the operator said of a cluster, secrets resolved.
+
+use std::fmt;
+
+/// One Redis deployment: a master, its replicas and their Sentinels.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Its name in baton.toml.
+    pub name: String,
+    /// What Sentinel calls its master.
+    pub master_name: String,
+    /// What Baton may do to it.
+    pub mode: Mode,
+    /// `host:port` of every data node.
+    pub nodes: Vec<String>,
+    /// `host:port` of every Sentinel.
+    pub sentinels: Vec<String>,
+    /// How to log in to data nodes.
+    pub auth: Auth,
+    /// How to log in to Sentinels.
+    pub sentinel_auth: Auth,
+    /// TLS for all connections, if any.
+    pub tls: Option<Tls>,
+    /// Protocol version asked for: 2 or 3.
+    pub resp: u8,
+    /// Sentinel's down-after-milliseconds.
+    pub down_after_ms: u32,
+    /// A supervisor may restart a killed master within this time, ms.
+    pub restart_grace_ms: u32,
+    /// Loss ceiling of a promotion, in bytes of replication stream.
+    pub max_lost_bytes: u64,
+}
+
+/// What Baton may do to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Detect and report; every changing command is refused.
+    Observe,
+    /// Sentinel acts; Baton takes over when it does not.
+    Assist,
+    /// Baton acts on evidence.
+    Lead,
+}
+
+/// Log-in of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Auth {
+    /// ACL user; none: `default`.
+    pub username: Option<String>,
+    /// Password; none: no AUTH is sent.
+    pub password: Option<Secret>,
+}
+
+/// TLS of a cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// PEM of the certificate authority; none: the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Client certificate and key, PEM.
+    pub client_pem: Option<(Vec<u8>, Secret)>,
+    /// Do not check the server's name and certificate. For drills only.
+    pub insecure: bool,
+}
+
+/// Text that never shows itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+    /// The text, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
