@@ -1,2 +1,3 @@
-//! x
+//! The `baton` binary.
+
 fn main() {}

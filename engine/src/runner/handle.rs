@@ -139,7 +139,13 @@ impl Handle {
     ///
     /// # Errors
     /// See [`CommandError`].
-    pub async fn answer(&self, run: RunId, step: String, item: u32, answer: Answer) -> Result<(), CommandError> {
+    pub async fn answer(
+        &self,
+        run: RunId,
+        step: String,
+        item: u32,
+        answer: Answer,
+    ) -> Result<(), CommandError> {
         self.command(|reply| Input::Answer { run, step, item, answer, reply }).await
     }
 

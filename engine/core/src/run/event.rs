@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::id::{AttemptId, Digest, Place, RunId};
 use crate::run::fault::Fault;
+use crate::workflow::plan::WhenInterrupted;
 use crate::{Json, Millis};
 
 /// A fact about a run. `at` is when the shell learnt of it.
@@ -128,8 +129,8 @@ pub struct Begun {
     pub source: Arc<str>,
     /// Sources of all child workflows, by name.
     pub children: BTreeMap<String, Arc<str>>,
-    /// Digest of every plugin used, by name.
-    pub plugins: BTreeMap<String, Digest>,
+    /// Every plugin used, by name.
+    pub plugins: BTreeMap<String, Pin>,
     /// Checked params: a JSON object.
     pub params: Arc<Json>,
     /// Why it was begun.
@@ -142,6 +143,15 @@ pub struct Begun {
     pub parent: Option<Parent>,
     /// Version of the rules (the transition table) it runs by; see [`crate::run::RULES_VERSION`].
     pub rules: u32,
+}
+
+/// The build of a plugin that a run began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// Digest of its component.
+    pub digest: Digest,
+    /// What the plugin wants for attempts that were cut off.
+    pub when_interrupted: WhenInterrupted,
 }
 
 /// Why a run waits on disk.

@@ -267,8 +267,9 @@ pub struct Step {
     pub assesses: bool,
     /// Shelf life of its output, in milliseconds.
     pub fresh_for_ms: Option<Millis>,
-    /// What to do with an attempt that has intents and was cut off.
-    pub when_interrupted: WhenInterrupted,
+    /// What to do with an attempt that has intents and was cut off; none: as the
+    /// plugin says.
+    pub when_interrupted: Option<WhenInterrupted>,
 }
 
 /// What a step does.

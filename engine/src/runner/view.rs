@@ -1,0 +1,193 @@
+//! What the outside sees of a run: on-wire types, derived from the machine's state.
+
+use baton_core::{Json, Millis};
+use serde::{Deserialize, Serialize};
+
+/// One line of a list of runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The run.
+    pub id: String,
+    /// Its workflow.
+    pub workflow: String,
+    /// `queued`, `running`, `asking`, `undoing`, `cancelling`, `succeeded`, `failed`,
+    /// `cancelled`, `timed-out` or `unreadable`.
+    pub state: String,
+    /// Unix ms.
+    pub begun_at: Millis,
+    /// Unix ms; null while open.
+    pub closed_at: Option<Millis>,
+    /// `manual`, `webhook`, `watch`, `schedule`, `parent` or `reassess`.
+    pub trigger: String,
+    /// The concurrency key it holds or held.
+    pub key: Option<String>,
+}
+
+/// One run, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// The run.
+    pub id: String,
+    /// Its workflow.
+    pub workflow: String,
+    /// As in [`Summary::state`].
+    pub state: String,
+    /// Unix ms.
+    pub begun_at: Millis,
+    /// Unix ms; null while open.
+    pub closed_at: Option<Millis>,
+    /// The concurrency key.
+    pub key: Option<String>,
+    /// Digest of the workflow's source.
+    pub digest: String,
+    /// Params.
+    pub params: Json,
+    /// Why it was begun.
+    pub trigger: TriggerView,
+    /// The step that this is a child run of.
+    pub parent: Option<ParentView>,
+    /// The workflow's output, once closed.
+    pub output: Json,
+    /// Triggers folded into it.
+    pub joined: Vec<JoinedView>,
+    /// How often the engine died under it.
+    pub interruptions: u32,
+    /// When this view was made, Unix ms.
+    pub now: Millis,
+    /// Steps in topological order.
+    pub steps: Vec<StepView>,
+    /// Why it cannot be shown whole (an unreadable record), or who ended it.
+    pub note: Option<String>,
+}
+
+/// Why a run was begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriggerView {
+    /// As in [`Summary::trigger`].
+    pub kind: String,
+    /// A webhook's path, a watch's workflow, a person.
+    pub source: String,
+    /// What it knew.
+    pub evidence: Json,
+    /// Its dedup key.
+    pub dedup: Option<String>,
+}
+
+/// The step that a run is a child of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ParentView {
+    /// The parent run.
+    pub run: String,
+    /// The attempt, as `step 3[0] attempt 1`.
+    pub attempt: String,
+}
+
+/// A trigger folded into a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JoinedView {
+    /// Unix ms.
+    pub at: Millis,
+    /// As in [`Summary::trigger`].
+    pub kind: String,
+    /// A webhook's path, a watch's workflow, a person.
+    pub source: String,
+}
+
+/// One step, or one item of a `for_each`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepView {
+    /// Its name; of an item `name[index]`.
+    pub name: String,
+    /// `plugin`, `workflow`, `approval`, `wait` or `report`.
+    pub kind: String,
+    /// The plugin or child workflow.
+    pub plugin: Option<String>,
+    /// Names of the steps it needs.
+    pub needs: Vec<String>,
+    /// `waiting`, `ready`, `running`, `backing-off`, `asking`, `succeeded`, `failed`,
+    /// `skipped`, `cancelled`, `undoing`, `undone` or `undo-failed`.
+    pub state: String,
+    /// Its condition.
+    pub when: Option<String>,
+    /// A point of no return.
+    pub pivot: bool,
+    /// Runs whatever happened before.
+    pub always: bool,
+    /// First start, Unix ms.
+    pub started_at: Option<Millis>,
+    /// Last end, Unix ms.
+    pub ended_at: Option<Millis>,
+    /// Tries, oldest first; the newest [`baton_core::limits::HISTORY_MAX`].
+    pub attempts: Vec<AttemptView>,
+    /// What it gave.
+    pub output: Json,
+    /// Why it failed, or why the last try did.
+    pub fault: Option<FaultView>,
+    /// Changing calls.
+    pub calls: Vec<CallView>,
+    /// The child run.
+    pub child: Option<String>,
+    /// What a person is asked.
+    pub question: Option<String>,
+    /// How far it is; live only.
+    pub progress: Option<ProgressView>,
+    /// The items of a `for_each`; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<StepView>,
+}
+
+/// One try.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// From 1.
+    pub number: u32,
+    /// `do` or `undo`.
+    pub side: String,
+    /// Unix ms.
+    pub started_at: Millis,
+    /// Unix ms.
+    pub ended_at: Option<Millis>,
+    /// `running`, `succeeded`, `failed` or `interrupted`.
+    pub end: String,
+    /// Why it failed.
+    pub fault: Option<FaultView>,
+}
+
+/// A fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultView {
+    /// `retryable` or `permanent`.
+    pub kind: String,
+    /// Kebab-case.
+    pub code: String,
+    /// For the operator.
+    pub message: String,
+    /// Whatever else is known.
+    pub details: Json,
+}
+
+/// A changing call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallView {
+    /// The attempt that made it.
+    pub attempt: u32,
+    /// Its number among the attempt's calls.
+    pub index: u32,
+    /// `idempotent`, `guarded` or `once`.
+    pub class: String,
+    /// The command, redacted.
+    pub request: String,
+    /// What came back; null: in doubt.
+    pub outcome: Option<String>,
+}
+
+/// How far a running step is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProgressView {
+    /// Units done.
+    pub done: u64,
+    /// Units in all, where known.
+    pub total: Option<u64>,
+    /// What is being done.
+    pub message: String,
+}
