@@ -151,11 +151,9 @@ impl Template {
         });
         found
     }
-    /// Whether nothing in it depends on a scope.
-    pub(crate) fn is_fixed(&self) -> bool {
-        let mut fixed = true;
-        self.node.each_expression(&mut |_| fixed = false);
-        fixed
+    /// Whether it is one single `${…}`, so that only a run can tell its type.
+    pub(crate) fn is_single_expression(&self) -> bool {
+        matches!(self.node, Node::Whole(_))
     }
     /// What the string `text` refers to, with places within `text`.
     pub(crate) fn references_in(text: &str) -> Result<Vec<Reference>, ExpressionError> {

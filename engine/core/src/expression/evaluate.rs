@@ -147,7 +147,8 @@ fn nested_to_json(
     budget: &mut Budget,
     depth: usize,
 ) -> Result<Json, ExpressionError> {
-    let bad = |why: &str| ExpressionError::new(format!("gives {why}, which JSON cannot hold"), None);
+    let bad =
+        |why: &str| ExpressionError::new(format!("gives {why}, which JSON cannot hold"), None);
     if depth > DEPTH_MAX {
         return Err(bad("a value nested too deeply"));
     }

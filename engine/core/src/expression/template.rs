@@ -36,9 +36,12 @@ impl Node {
     pub(super) fn parse(value: &Json) -> Result<Self, ExpressionError> {
         match value {
             Json::String(text) => Self::parse_text(text),
-            Json::Array(items) => items.iter().map(Self::parse).collect::<Result<_, _>>().map(Self::List),
+            Json::Array(items) => {
+                items.iter().map(Self::parse).collect::<Result<_, _>>().map(Self::List)
+            }
             Json::Object(fields) => {
-                let parse = |(name, value): (&String, &Json)| Ok((name.clone(), Self::parse(value)?));
+                let parse =
+                    |(name, value): (&String, &Json)| Ok((name.clone(), Self::parse(value)?));
                 fields.iter().map(parse).collect::<Result<_, _>>().map(Self::Table)
             }
             Json::Null | Json::Bool(_) | Json::Number(_) => Ok(Self::Fixed(value.clone())),
@@ -161,7 +164,8 @@ fn pieces(text: &str) -> Result<Vec<Piece>, ExpressionError> {
         plain.push_str(&rest[..dollar]);
         let start = text.len() - rest.len() + dollar + 2;
         let end = closing_brace(text, start).ok_or_else(|| {
-            let message = "`${` is never closed by `}`; for the two characters themselves write `$${`";
+            let message =
+                "`${` is never closed by `}`; for the two characters themselves write `$${`";
             ExpressionError::new(message, Some(start - 2..text.len()))
         })?;
         let source = text[start..end].to_owned();
