@@ -117,7 +117,7 @@ fn a_missing_secret_says_which_and_what_to_do() {
         .assert_eq(&config.secrets.get("api").unwrap_err().to_string());
     expect!["secret `redis`: cannot read the file etc/redis.secret: No such file or directory (os error 2); create it, readable by the user that runs `baton`"]
         .assert_eq(&config.secrets.get("redis").unwrap_err().to_string());
-    expect![[r#"no secret named `ap`; did you mean `api`?; add `ap = { env = "…" }` to [secrets] of baton.toml"#]]
+    expect![[r#"no secret named `ap`: add `ap = { env = "…" }` to [secrets] of baton.toml; did you mean `api`?"#]]
         .assert_eq(&config.secrets.get("ap").unwrap_err().to_string());
 }
 
@@ -152,7 +152,7 @@ fuel = 0
 memory_mib = 1.5
 "#,
         &expect![[r#"
-            etc/baton.toml:2:1: unknown key `colour`; did you mean `clusters`?
+            etc/baton.toml:2:1: unknown key `colour`; known are secrets, server, paths, limits, clusters
             etc/baton.toml:4:8: `localhost:7077` is not an address to listen on; write IP and port, as "127.0.0.1:7077" or "[::1]:7077"
             etc/baton.toml:5:1: unknown key `tokem` in [server]; did you mean `token`?
             etc/baton.toml:7:1: secret `plain` must say where its text is, not hold it; write `plain = { env = "VARIABLE" }` or `plain = { file = "/run/secrets/plain" }`
@@ -176,7 +176,7 @@ memory_mib = 1.5
             etc/baton.toml:20:1: node `10.0.0.3:6379` is in cluster `one` already; a node has one master
             etc/baton.toml:21:15: `master_name` is empty; write the name after `sentinel monitor`
             etc/baton.toml:23:14: `10.0.0.3:6379` is in `nodes` and in `sentinels`; a server is one or the other
-            etc/baton.toml:25:8: `fuel` must be from 1 to 18446744073709551615
+            etc/baton.toml:25:8: `fuel` must be from 1 to 1000000000000000
             etc/baton.toml:26:14: `memory_mib` of [limits] must be a whole number, not of type float"#]],
     );
 }
@@ -202,7 +202,7 @@ fn a_bind_that_others_reach_needs_a_token() {
     check(
         "[server]\ntoken = \"nobody\"",
         &expect![[
-            r#"etc/baton.toml:2:9: no secret named `nobody`; add `nobody = { env = "…" }` to [secrets] of baton.toml"#
+            r#"etc/baton.toml:2:9: `token` must be the name of a secret in [secrets]; write `token = "api-token"` and there `api-token = { env = "BATON_API_TOKEN" }`"#
         ]],
     );
     let with_token =
@@ -229,11 +229,9 @@ fn the_environment_overrides_the_file() {
     let error = Config::parse("", None, &bad).unwrap_err();
     expect![[r#"
         configuration: BATON_SERVER_BIND: `rub�bish` is not an address to listen on; write IP and port, as "127.0.0.1:7077" or "[::1]:7077"
-        configuration: BATON_SERVER_TOKEN: no secret named `rub
-        bish`; add `rub
-        bish = { env = "…" }` to [secrets] of baton.toml
+        configuration: BATON_SERVER_TOKEN: `token` must be the name of a secret in [secrets]; write `token = "api-token"` and there `api-token = { env = "BATON_API_TOKEN" }`
         configuration: BATON_LIMITS_MEMORY_MIB: `rub�bish` is not a whole number from 1 to 4096
-        configuration: BATON_LIMITS_FUEL: `rub�bish` is not a whole number from 1 to 18446744073709551615
+        configuration: BATON_LIMITS_FUEL: `rub�bish` is not a whole number from 1 to 1000000000000000
         configuration: BATON_LIMITS_ATTEMPTS: `rub�bish` is not a whole number from 1 to 10000
         configuration: BATON_LIMITS_OPEN_RUNS: `rub�bish` is not a whole number from 1 to 1000000"#]].assert_eq(&error.to_string());
 }

@@ -190,3 +190,13 @@ impl Handle {
         answer.await.ok()
     }
 }
+
+#[cfg(test)]
+impl Handle {
+    /// A handle whose inputs the test answers.
+    pub(crate) fn fake() -> (Self, mpsc::Receiver<Input>) {
+        let (inbox, inputs) = mpsc::channel(16);
+        let (_, changes) = watch::channel(0);
+        (Self { inbox, changes }, inputs)
+    }
+}
