@@ -24,8 +24,6 @@ mod timers;
 pub mod view;
 pub mod watch;
 
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -146,7 +146,7 @@ fn plan_of(begun: &Begun) -> Result<Arc<Plan>, String> {
         is_read: baton_host::capability::redis::is_read,
     };
     check(&begun.workflow, &begun.source, &library)
-        .map_err(|flaws| format!("its workflow does not check any more: {}", flaws.summary()))
+        .map_err(|flaws| format!("its workflow does not check any more: {}", flaws))
 }
 
 /// A closed run, from the journal: for showing.

@@ -30,7 +30,13 @@ pub(super) struct Stage {
     closed: Vec<Closed>,
 }
 
-pub(super) enum Reply {
+impl Stage {
+    pub(super) fn owe_all(&mut self, id: &RunId, effects: BTreeSet<Effect>) {
+        self.owed.extend(effects.into_iter().map(|effect| (id.clone(), effect)));
+    }
+}
+
+enum Reply {
     Begin(oneshot::Sender<Result<Admission, BeginError>>, Result<Admission, BeginError>),
     Command(oneshot::Sender<Result<(), CommandError>>, Result<(), CommandError>),
     Intend(oneshot::Sender<Result<(), baton_host::WallError>>, Result<(), baton_host::WallError>),
@@ -148,7 +154,7 @@ impl Runner {
         let closed = closed_in_short(&live.run);
         stage.entries.push(Entry { run: id.clone(), seq: live.seq, event: event.clone(), closed: closed.clone() });
         live.seq += 1;
-        stage.owed.extend(next.effects.into_iter().map(|effect| (id.clone(), effect)));
+        stage.owe_all(id, next.effects);
         if matches!(event, Event::Admitted { .. }) {
             self.index.open(&live.run);
         }
@@ -165,7 +171,7 @@ impl Runner {
         let id = next.run.id().clone();
         stage.before.insert(id.clone(), None);
         stage.entries.push(Entry { run: id.clone(), seq: 0, event, closed: None });
-        stage.owed.extend(next.effects.into_iter().map(|effect| (id.clone(), effect)));
+        stage.owe_all(&id, next.effects);
         self.index.open(&next.run);
         let live = Live { plan, run: next.run, seq: 1, outcomes: Vec::new(), progress: BTreeMap::new() };
         self.runs.insert(id.clone(), live);
@@ -310,8 +316,7 @@ impl Runner {
         {
             self.wake(stage, &next);
             if let Some(live) = self.runs.get(&next) {
-                let owed = outstanding(&live.plan, &live.run);
-                stage.owed.extend(owed.into_iter().map(|effect| (next.clone(), effect)));
+                stage.owe_all(&next, outstanding(&live.plan, &live.run));
             }
         }
         stage.closed.push(closed);

@@ -77,6 +77,7 @@ pub(in crate::journal) struct Closed {
     source: String,
     key: Option<String>,
     dedup: Option<Dedup>,
+    acted: bool,
 }
 
 impl Event {
@@ -224,6 +225,7 @@ impl Closed {
             source,
             key,
             dedup,
+            acted,
         } = closed;
         Self {
             run: RunId::to_string(run),
@@ -235,6 +237,7 @@ impl Closed {
             source: source.clone(),
             key: key.clone(),
             dedup: dedup.as_ref().map(Dedup::of),
+            acted: *acted,
         }
     }
 
@@ -250,6 +253,7 @@ impl Closed {
             source: self.source,
             key: self.key,
             dedup: self.dedup.map(Dedup::into_core),
+            acted: self.acted,
         })
     }
 }
