@@ -40,11 +40,11 @@ use baton_host::{Host, Plugin, WallError};
 use tokio::sync::{mpsc, oneshot, watch as signal};
 use tokio::task::AbortHandle;
 
-use crate::journal::{Closed, Journal};
+use crate::journal::{Closed, Journal, JournalError};
 
 pub use ephemeral::look;
 pub use handle::{Admission, Begin, BeginError, CommandError, Filter, Handle, Stats};
-pub use recover::StartError;
+pub use render::archive;
 use index::Index;
 use timers::Timers;
 use view::{ProgressView, RunView, Summary};
@@ -229,16 +229,17 @@ impl Clock {
     }
 }
 
-/// Resumes every unfinished run of `journal` and starts the loop.
+/// Resumes every unfinished run of `journal` and starts the loop; says how many
+/// runs were unfinished.
 ///
 /// # Errors
-/// If the journal cannot be read, or a plugin cannot be kept in it.
+/// If the journal cannot be read.
 pub async fn start(
     journal: Arc<dyn Journal>,
     host: Host,
     loaded: Loaded,
     bounds: Bounds,
-) -> Result<Handle, StartError> {
+) -> Result<(Handle, usize), JournalError> {
     let (outbox, inbox) = mpsc::channel(INBOX_INPUTS_MAX);
     let (changes, seen) = signal::channel(0);
     let builds = loaded.plugins.values().map(|plugin| (plugin.info().digest, plugin.clone())).collect();
@@ -263,9 +264,9 @@ pub async fn start(
         draining: None,
         halted: false,
     };
-    runner.recover().await?;
+    let resumed = runner.recover().await?;
     tokio::spawn(runner.turn());
-    Ok(Handle { inbox: outbox, changes: seen })
+    Ok((Handle { inbox: outbox, changes: seen }, resumed))
 }
 
 impl Runner {

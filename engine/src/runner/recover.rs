@@ -13,21 +13,11 @@ use super::index::Index;
 use super::{CLOSED_RUNS_MAX, Live, Runner};
 use crate::journal::{Journal, JournalError};
 
-/// The engine cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The journal could not be read or written.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A loaded plugin's file could not be read again to keep its bytes.
-    #[error("plugin {0}")]
-    Plugin(String),
-}
-
 impl Runner {
     /// Replays every unfinished run, says which attempts were cut off, and performs
-    /// what is outstanding. One unreadable run never stops the others.
-    pub(super) async fn recover(&mut self) -> Result<(), StartError> {
+    /// what is outstanding. One unreadable run never stops the others. Gives how many
+    /// were unfinished.
+    pub(super) async fn recover(&mut self) -> Result<usize, JournalError> {
         let journal = Arc::clone(&self.journal);
         let read = move || -> Result<_, JournalError> {
             Ok((journal.open_runs()?, journal.closed_runs(None, CLOSED_RUNS_MAX)?))
@@ -61,9 +51,10 @@ impl Runner {
             }
         }
         self.index = Index::derive(self.runs.values().map(|live| &live.run), &self.closed);
+        let unfinished = self.runs.len();
         self.resume().await;
         self.stats.ready_since = Some(self.clock.now());
-        Ok(())
+        Ok(unfinished)
     }
 
     fn set_aside(&mut self, run: RunId, why: &str) {

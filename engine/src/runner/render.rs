@@ -15,7 +15,7 @@ use super::view::{
     AttemptView, CallView, FaultView, JoinedView, ParentView, RunView, StepView, Summary, TriggerView,
 };
 use super::{Filter, Input, Live, Runner};
-use crate::journal::Closed;
+use crate::journal::{Closed, Journal, JournalError};
 
 impl Runner {
     /// Answers an input that changes nothing.
@@ -77,6 +77,28 @@ impl Runner {
             let _ = reply.send(view);
         });
     }
+}
+
+/// Every run of a journal that no engine has open, newest first.
+///
+/// # Errors
+/// If the journal cannot be read.
+pub fn archive(journal: &dyn Journal) -> Result<Vec<RunView>, JournalError> {
+    let mut clock = super::Clock::default();
+    let now = clock.now();
+    let mut ids: Vec<RunId> = journal.open_runs()?.into_iter().map(|(id, _)| id).collect();
+    let closed = journal.closed_runs(None, super::CLOSED_RUNS_MAX)?;
+    ids.extend(closed.into_iter().map(|known| match known {
+        Ok(closed) => closed.run,
+        Err((id, _)) => id,
+    }));
+    let view = |id: &RunId| match closed_run(journal, id)? {
+        Ok((plan, run)) => Some(run_view(&plan, &run, now)),
+        Err(why) => Some(unreadable(id, &why, now)),
+    };
+    let mut views: Vec<RunView> = ids.iter().filter_map(view).collect();
+    views.sort_by(|a, b| (b.begun_at, &b.id).cmp(&(a.begun_at, &a.id)));
+    Ok(views)
 }
 
 impl Live {
