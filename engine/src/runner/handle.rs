@@ -37,6 +37,18 @@ pub enum Admission {
     Duplicate(RunId),
 }
 
+impl Admission {
+    /// The run that answers the trigger.
+    pub fn run(&self) -> &RunId {
+        match self {
+            Self::Started(run)
+            | Self::Queued { run, .. }
+            | Self::Joined(run)
+            | Self::Duplicate(run) => run,
+        }
+    }
+}
+
 /// Why no run began.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BeginError {
