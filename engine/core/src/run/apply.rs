@@ -98,7 +98,9 @@ impl Run {
                 Ok(())
             }
             Event::Called { attempt, call, .. } => self.call(event, *attempt, call),
-            Event::Answered { at, place, answer } => self.answered(plan, event, *place, *at, answer),
+            Event::Answered { at, place, answer } => {
+                self.answered(plan, event, *place, *at, answer)
+            }
             Event::Woke { at, place } => self.woke(plan, event, *place, *at),
             Event::Started { at, attempt } => {
                 self.lane(plan, event, *attempt, *at, &Fact::Started)?;
@@ -107,7 +109,9 @@ impl Run {
                 }
                 Ok(())
             }
-            Event::Succeeded { at, attempt, output } => self.succeeded(plan, event, *attempt, *at, output),
+            Event::Succeeded { at, attempt, output } => {
+                self.succeeded(plan, event, *attempt, *at, output)
+            }
             Event::Failed { at, attempt, fault, jitter } => {
                 self.lane(plan, event, *attempt, *at, &Fact::Failed { fault, jitter: *jitter })
             }
@@ -161,7 +165,11 @@ impl Run {
         let failed = matches!(next, State::Failed { .. });
         *item.lane_mut(attempt.side) = next;
         item.count(attempt.side, attempt.number, at, fact);
-        if failed && attempt.side == Side::Do && step.on_failure != OnFailure::Continue && !step.always {
+        if failed
+            && attempt.side == Side::Do
+            && step.on_failure != OnFailure::Continue
+            && !step.always
+        {
             self.ending.get_or_insert(Ending::Failed(attempt.place.step));
         }
         Ok(())
@@ -188,7 +196,13 @@ impl Run {
                 return self.keep_output(attempt, output);
             }
             Ok(false) if at.saturating_sub(since) < poll.within_ms => {
-                return self.lane(plan, event, attempt, at, &Fact::NotYet { every_ms: poll.every_ms });
+                return self.lane(
+                    plan,
+                    event,
+                    attempt,
+                    at,
+                    &Fact::NotYet { every_ms: poll.every_ms },
+                );
             }
             Ok(false) => Fault::permanent(
                 "not-yet",
@@ -238,10 +252,12 @@ impl Run {
         let Some(item) = self.item_mut(attempt.place) else {
             return Err(illegal(event, "there is no such place"));
         };
-        if !matches!(*item.lane(attempt.side), State::Running { number, .. } if number == attempt.number) {
+        if !matches!(*item.lane(attempt.side), State::Running { number, .. } if number == attempt.number)
+        {
             return Err(illegal(event, "the attempt does not run"));
         }
-        let same = |record: &CallRecord| record.attempt == attempt && record.call.index == call.index;
+        let same =
+            |record: &CallRecord| record.attempt == attempt && record.call.index == call.index;
         match item.calls.iter().position(same) {
             Some(at) if item.calls[at].call.outcome.is_none() => item.calls[at].call = call.clone(),
             Some(_) => return Err(illegal(event, "the call's outcome is known already")),
@@ -253,7 +269,13 @@ impl Run {
         Ok(())
     }
 
-    fn woke(&mut self, plan: &Plan, event: &Event, place: Place, at: Millis) -> Result<(), Illegal> {
+    fn woke(
+        &mut self,
+        plan: &Plan,
+        event: &Event,
+        place: Place,
+        at: Millis,
+    ) -> Result<(), Illegal> {
         let Some(item) = self.item(place) else {
             return Err(illegal(event, "there is no such place"));
         };
@@ -309,7 +331,10 @@ impl Run {
         let call = match (attempt.side, &step.action) {
             (Side::Undo, _) => step.undo.as_ref(),
             (Side::Do, Action::Plugin(call)) => Some(call),
-            (Side::Do, Action::Workflow(_) | Action::Approval(_) | Action::Wait { .. } | Action::Report) => None,
+            (
+                Side::Do,
+                Action::Workflow(_) | Action::Approval(_) | Action::Wait { .. } | Action::Report,
+            ) => None,
         };
         let pinned = call.and_then(|call| self.begun.plugins.get(&call.plugin));
         let wanted = pinned.map_or(WhenInterrupted::Rerun, |pin| pin.when_interrupted);
@@ -362,7 +387,9 @@ impl std::fmt::Display for Event {
             Self::Started { attempt, .. } => write!(f, "start of {attempt}"),
             Self::Called { attempt, call, .. } => write!(f, "call {} of {attempt}", call.index),
             Self::Succeeded { attempt, .. } => write!(f, "success of {attempt}"),
-            Self::Failed { attempt, fault, .. } => write!(f, "failure ({}) of {attempt}", fault.code),
+            Self::Failed { attempt, fault, .. } => {
+                write!(f, "failure ({}) of {attempt}", fault.code)
+            }
             Self::Interrupted { attempt, .. } => write!(f, "interruption of {attempt}"),
             Self::Woke { place, .. } => write!(f, "timer of step {}[{}]", place.step.0, place.item),
             Self::ChildClosed { attempt, .. } => write!(f, "end of the child of {attempt}"),

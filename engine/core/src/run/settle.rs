@@ -82,7 +82,8 @@ impl Run {
         }
         if step.always {
             let ready = step.needs.iter().all(|need| self.step(*need).is_settled());
-            let undone = self.ending.is_none() || (self.is_forward_settled(plan) && self.is_undo_settled());
+            let undone =
+                self.ending.is_none() || (self.is_forward_settled(plan) && self.is_undo_settled());
             return if ready && undone { Gate::Open } else { Gate::Shut };
         }
         if self.ending.is_some() {
@@ -117,13 +118,20 @@ impl Run {
         if let Some(each) = &step.for_each {
             let scope = self.scope(plan, Place { step: id, item: 0 }, &each.items.variables());
             let bad = |why: String| Fault::permanent("for-each", why);
-            let list = each.items.render(&scope).map_err(|error| bad(format!("for_each: {error}")))?;
+            let list =
+                each.items.render(&scope).map_err(|error| bad(format!("for_each: {error}")))?;
             let Json::Array(list) = list else {
-                return Err(bad(format!("for_each needs a list, but {} gives {list}", each.items.source())));
+                return Err(bad(format!(
+                    "for_each needs a list, but {} gives {list}",
+                    each.items.source()
+                )));
             };
             if list.len() > limits::ITEMS_MAX {
                 let count = list.len();
-                return Err(bad(format!("for_each has {count} items, more than {}", limits::ITEMS_MAX)));
+                return Err(bad(format!(
+                    "for_each has {count} items, more than {}",
+                    limits::ITEMS_MAX
+                )));
             }
             let run = &mut self.steps[usize::from(id.0)];
             run.items = vec![Item::default(); list.len()];
@@ -135,7 +143,8 @@ impl Run {
             Action::Plugin(_) | Action::Workflow(_) | Action::Report => State::Ready,
             Action::Wait { for_ms } => State::Sleeping { until: at + for_ms },
             Action::Approval(approval) => {
-                let scope = self.scope(plan, Place { step: id, item: 0 }, &approval.prompt.variables());
+                let scope =
+                    self.scope(plan, Place { step: id, item: 0 }, &approval.prompt.variables());
                 let prompt = approval
                     .prompt
                     .render(&scope)
@@ -221,7 +230,10 @@ impl Run {
         }
         let behind = self.behind_pivot(plan);
         for id in plan.ids().rev() {
-            if plan.step(id).undo.is_none() || behind.contains(&id) || !self.followers_undone(plan, id) {
+            if plan.step(id).undo.is_none()
+                || behind.contains(&id)
+                || !self.followers_undone(plan, id)
+            {
                 continue;
             }
             for item in &mut self.steps[usize::from(id.0)].items {
@@ -238,10 +250,11 @@ impl Run {
     fn behind_pivot(&self, plan: &Plan) -> BTreeSet<StepId> {
         let mut behind = BTreeSet::new();
         for id in plan.ids().rev() {
-            let passed = plan.step(id).pivot
-                && self.step(id).items.iter().any(|item| {
-                    item.has_intents() || matches!(item.work, State::Succeeded { .. })
-                });
+            let passed =
+                plan.step(id).pivot
+                    && self.step(id).items.iter().any(|item| {
+                        item.has_intents() || matches!(item.work, State::Succeeded { .. })
+                    });
             if passed || behind.contains(&id) {
                 behind.insert(id);
                 behind.extend(plan.step(id).needs.iter().copied());

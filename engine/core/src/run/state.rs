@@ -320,7 +320,8 @@ impl StepRun {
         if !self.is_settled() {
             return None;
         }
-        let list = self.items.iter().map(|item| item.output.as_deref().cloned().unwrap_or(Json::Null));
+        let list =
+            self.items.iter().map(|item| item.output.as_deref().cloned().unwrap_or(Json::Null));
         Some(Arc::new(Json::Array(list.collect())))
     }
     /// One word for the whole step.
@@ -409,7 +410,10 @@ impl Run {
         self.steps.get(usize::from(place.step.0))?.items.get(usize::try_from(place.item).ok()?)
     }
     pub(super) fn item_mut(&mut self, place: Place) -> Option<&mut Item> {
-        self.steps.get_mut(usize::from(place.step.0))?.items.get_mut(usize::try_from(place.item).ok()?)
+        self.steps
+            .get_mut(usize::from(place.step.0))?
+            .items
+            .get_mut(usize::try_from(place.item).ok()?)
     }
     /// Every attempt under way.
     pub fn running(&self) -> Vec<AttemptId> {

@@ -39,13 +39,21 @@ pub(super) struct Rules<'a> {
 impl Item {
     /// The state that follows, or `None` if the fact cannot happen here.
     /// `number` is the attempt's, 0 where the fact is of no attempt.
-    pub(super) fn next(&self, rules: Rules<'_>, number: u32, at: Millis, fact: &Fact<'_>) -> Option<State> {
+    pub(super) fn next(
+        &self,
+        rules: Rules<'_>,
+        number: u32,
+        at: Millis,
+        fact: &Fact<'_>,
+    ) -> Option<State> {
         use State as S;
         match (self.lane(rules.side), fact) {
             (S::Ready, Fact::Started) if number == self.next_number(rules.side) => {
                 Some(S::Running { number, since: at, stopping: false })
             }
-            (S::Running { number: n, .. }, Fact::Succeeded) if *n == number => Some(S::Succeeded { at }),
+            (S::Running { number: n, .. }, Fact::Succeeded) if *n == number => {
+                Some(S::Succeeded { at })
+            }
             (S::Running { number: n, .. }, Fact::NotYet { every_ms }) if *n == number => {
                 let until = at + every_ms;
                 Some(if self.stops(rules) { S::Cancelled } else { S::BackingOff { until } })
@@ -95,8 +103,12 @@ impl Item {
             return State::BackingOff { until: at + wait };
         }
         match (rules.side, rules.step.on_failure) {
-            (Side::Do, OnFailure::Ask) => State::Asking { question: Question::Failed, since: at, until: None },
-            (Side::Do, OnFailure::Fail | OnFailure::Continue) | (Side::Undo, _) => State::Failed { at },
+            (Side::Do, OnFailure::Ask) => {
+                State::Asking { question: Question::Failed, since: at, until: None }
+            }
+            (Side::Do, OnFailure::Fail | OnFailure::Continue) | (Side::Undo, _) => {
+                State::Failed { at }
+            }
         }
     }
 
@@ -203,7 +215,6 @@ impl Item {
         }
     }
 }
-
 
 impl Retry {
     /// The wait before the next try, in milliseconds, after `failures` earlier ones.
