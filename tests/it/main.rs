@@ -1,1 +1,3 @@
-//! x
+//! Everything that needs more than one crate, in one binary.
+
+mod flaws;
