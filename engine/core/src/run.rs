@@ -19,6 +19,8 @@ mod invocation;
 mod place;
 mod scope;
 mod settle;
+#[cfg(test)]
+mod sim;
 mod state;
 mod table;
 
