@@ -23,6 +23,8 @@ mod settle;
 mod sim;
 mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use apply::{Illegal, Next, apply, step};
 pub use effect::{Effect, outstanding};

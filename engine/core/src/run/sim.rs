@@ -76,13 +76,18 @@ fn g2_every_run_closes_and_every_prefix_replays() {
 #[test]
 fn every_invariant_catches_its_planted_fault() {
     for (plant, invariant) in Plant::ALL {
-        let caught = (1..=20_000)
-            .find_map(|seed| simulate(seed, *plant, &mut Tally::default()).err().map(|v| (seed, v)));
-        let Some((seed, violation)) = caught else { panic!("{plant:?} was not caught in 20000 seeds") };
-        println!("{plant:?}: seed {seed}: {violation}");
+        let caught = (1..=20_000).find_map(|seed| {
+            simulate(seed, *plant, &mut Tally::default()).err().map(|v| (seed, v))
+        });
+        let Some((seed, violation)) = caught else {
+            panic!("{plant:?} was not caught in 20000 seeds")
+        };
+        let message = violation.message.lines().next().unwrap_or_default();
+        println!("{plant:?}, seed {seed}: {}: {message}", violation.invariant);
         assert_eq!(violation.invariant, *invariant, "{plant:?}, seed {seed}: {violation}");
     }
-    let guarded: std::collections::BTreeSet<_> = Plant::ALL.iter().map(|(_, invariant)| *invariant).collect();
+    let guarded: std::collections::BTreeSet<_> =
+        Plant::ALL.iter().map(|(_, invariant)| *invariant).collect();
     for name in invariants::ALL {
         assert!(guarded.contains(name), "no planted fault for `{name}`");
     }

@@ -21,6 +21,16 @@ pub(in crate::run) struct Violation {
     pub message: String,
 }
 
+impl Violation {
+    /// The same, with the facts that led to it.
+    pub(super) fn after(mut self, journal: &[Event], event: &Event) -> Self {
+        for (index, fact) in journal.iter().chain([event]).enumerate() {
+            self.message.push_str(&format!("\n{index:5} {:6} {fact}", fact.at()));
+        }
+        self
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.invariant, self.message)

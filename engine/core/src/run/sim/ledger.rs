@@ -94,8 +94,10 @@ impl Ledger {
                 let undo = before
                     .and_then(|run| run.item(*place))
                     .is_some_and(|item| matches!(item.undo(), State::Asking { .. }));
-                let lane =
-                    self.lanes.entry((*place, if undo { Side::Undo } else { Side::Do })).or_default();
+                let lane = self
+                    .lanes
+                    .entry((*place, if undo { Side::Undo } else { Side::Do }))
+                    .or_default();
                 lane.progress();
                 lane.must_ask = false;
                 lane.looking_since = None;

@@ -10,8 +10,8 @@ use super::Rng;
 use crate::expression::{Condition, Template};
 use crate::id::{Digest, StepId};
 use crate::workflow::plan::{
-    Action, Approval, Child, ForEach, Grants, OnFailure, Plan, PluginCall, Poll, Retry, Silence, Step,
-    WhenInterrupted,
+    Action, Approval, Child, ForEach, Grants, OnFailure, Plan, PluginCall, Poll, Retry, Silence,
+    Step, WhenInterrupted,
 };
 
 /// A plan of 1 to 7 steps with every feature now and then.
@@ -55,8 +55,10 @@ fn condition(text: &str) -> Condition {
 }
 
 fn step(rng: &mut Rng, index: u64) -> Step {
-    let needs: Vec<StepId> =
-        (0..index).filter(|_| rng.one_in(3)).map(|n| StepId(u16::try_from(n).expect("few"))).collect();
+    let needs: Vec<StepId> = (0..index)
+        .filter(|_| rng.one_in(3))
+        .map(|n| StepId(u16::try_from(n).expect("few")))
+        .collect();
     let action = match rng.below(14) {
         0 => Action::Wait { for_ms: rng.below(40) },
         1 => Action::Approval(Approval {
@@ -65,14 +67,21 @@ fn step(rng: &mut Rng, index: u64) -> Step {
             on_timeout: if rng.one_in(2) { Silence::Approve } else { Silence::Reject },
         }),
         2 => Action::Report,
-        3 => Action::Workflow(Child { plan: Arc::new(plan("child", Vec::new(), None)), with: template(json!({})) }),
+        3 => Action::Workflow(Child {
+            plan: Arc::new(plan("child", Vec::new(), None)),
+            with: template(json!({})),
+        }),
         _ => Action::Plugin(call()),
     };
     let plugin = matches!(action, Action::Plugin(_));
     let always = rng.one_in(8);
     let fans = plugin || matches!(action, Action::Workflow(_));
     let when = needs.first().filter(|_| rng.one_in(3)).map(|need| {
-        condition(&format!("status.s{} in ['succeeded', 'failed', 'nothing'] and {}", need.0, rng.below(4) > 0))
+        condition(&format!(
+            "status.s{} in ['succeeded', 'failed', 'nothing'] and {}",
+            need.0,
+            rng.below(4) > 0
+        ))
     });
     let broken = rng.one_in(40).then(|| condition("params.nope"));
     Step {

@@ -237,7 +237,8 @@ fn ending(plant: Plant, plan: &Plan, before: Option<&Run>, event: &Event, run: &
     match (plant, event) {
         (Plant::EndOnContinue, Event::Failed { attempt, .. }) => {
             let step = attempt.place.step;
-            let failed = plan.step(step).on_failure == OnFailure::Continue && run.step(step).has_failed();
+            let failed =
+                plan.step(step).on_failure == OnFailure::Continue && run.step(step).has_failed();
             if failed && run.ending.is_none() {
                 run.ending = Some(Ending::Failed(step));
             }

@@ -29,9 +29,9 @@ impl World<'_> {
         let never = AttemptId { place, side, number: number + 2 };
         let nowhere = Place { step: StepId(99), item: 0 };
         let at = self.now;
-        let asks = [Side::Do, Side::Undo]
-            .iter()
-            .any(|side| self.run().item(place).is_some_and(|i| matches!(lane(i, *side), State::Asking { .. })));
+        let asks = [Side::Do, Side::Undo].iter().any(|side| {
+            self.run().item(place).is_some_and(|i| matches!(lane(i, *side), State::Asking { .. }))
+        });
         match self.rng.below(13) {
             0 => Some(Event::Begun { at, begun: Arc::new(self.begun()) }),
             1 => Some(Event::Succeeded { at, attempt: never, output: Arc::default() }),
@@ -59,7 +59,8 @@ impl World<'_> {
     }
 
     fn unfinished(&self) -> bool {
-        let queued = matches!(self.run().phase(), Phase::Queued { .. }) && self.ledger.cancel.is_none();
+        let queued =
+            matches!(self.run().phase(), Phase::Queued { .. }) && self.ledger.cancel.is_none();
         queued || self.run().places().any(|(_, item)| !over(item.work()) || under_way(item.undo()))
     }
 

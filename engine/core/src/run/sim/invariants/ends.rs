@@ -49,7 +49,9 @@ pub(super) fn cause(look: &Look<'_>) -> Result<(), Violation> {
     match (was, is) {
         (Some(_), _) if was == is => Ok(()),
         (Some(_), _) => violated(CAUSE, format!("{was:?} became {is:?}")),
-        (None, Some(Ending::Failed(id))) if has_failed(look, *id) && ends(look.plan.step(*id)) => Ok(()),
+        (None, Some(Ending::Failed(id))) if has_failed(look, *id) && ends(look.plan.step(*id)) => {
+            Ok(())
+        }
         (None, Some(Ending::Cancelled(by))) if look.ledger.cancel.as_ref() == Some(by) => Ok(()),
         (None, Some(_)) => violated(CAUSE, format!("it ends by {is:?} without reason")),
         (None, None) => {
@@ -98,7 +100,11 @@ fn forward_is_over(look: &Look<'_>) -> bool {
     look.spots().all(|spot| spot.step.always || over(spot.is(Side::Do)))
 }
 
-fn undo_began(look: &Look<'_>, spot: &Spot<'_>, rests_on: &BTreeSet<StepId>) -> Result<(), Violation> {
+fn undo_began(
+    look: &Look<'_>,
+    spot: &Spot<'_>,
+    rests_on: &BTreeSet<StepId>,
+) -> Result<(), Violation> {
     if rests_on.contains(&spot.place.step) {
         return violated(PIVOT, format!("{} is taken back", spot.name()));
     }
@@ -124,8 +130,7 @@ fn always(look: &Look<'_>, spot: &Spot<'_>, rests_on: &BTreeSet<StepId>) -> Resu
         State::Cancelled => violated(ALWAYS, format!("{} was cancelled", spot.name())),
         _ if look.after.ending().is_none() || began => Ok(()),
         _ => {
-            let undone =
-                |s: Spot<'_>| over(s.is(Side::Undo)) || !due(look, s.place, rests_on);
+            let undone = |s: Spot<'_>| over(s.is(Side::Undo)) || !due(look, s.place, rests_on);
             if forward_is_over(look) && look.spots().all(undone) {
                 return Ok(());
             }
@@ -163,18 +168,17 @@ fn closed(look: &Look<'_>, rests_on: &BTreeSet<StepId>) -> Result<(), Violation>
 /// How the run ended, by the first cause; a run whose declared output cannot be
 /// rendered (simulated plans declare `${steps.s0}`, which only a success gives) failed.
 fn expected(look: &Look<'_>) -> Outcome {
-    let failed = |id: StepId| {
-        look.plan.step(id).on_failure != OnFailure::Continue && has_failed(look, id)
-    };
+    let failed =
+        |id: StepId| look.plan.step(id).on_failure != OnFailure::Continue && has_failed(look, id);
     match look.after.ending() {
         Some(Ending::Cancelled(Cause::Timeout)) => Outcome::TimedOut,
         Some(Ending::Cancelled(Cause::Person { .. } | Cause::Parent)) => Outcome::Cancelled,
         Some(Ending::Failed(_)) => Outcome::Failed,
         None if look.plan.ids().any(failed) => Outcome::Failed,
         None => {
-            let given = look
-                .items(StepId(0))
-                .all(|(_, item)| matches!(item.work(), State::Succeeded { .. }) && item.output().is_some());
+            let given = look.items(StepId(0)).all(|(_, item)| {
+                matches!(item.work(), State::Succeeded { .. }) && item.output().is_some()
+            });
             let empty = look.items(StepId(0)).next().is_none();
             let declared = look.plan.output().is_some();
             if declared && !given && !empty { Outcome::Failed } else { Outcome::Succeeded }

@@ -60,7 +60,10 @@ fn needs(look: &Look<'_>, spot: &Spot<'_>) -> Result<(), Violation> {
             };
             if !met {
                 let state = item.work();
-                return violated(NEEDS, format!("{} while {} is {state:?}", spot.name(), needed.name));
+                return violated(
+                    NEEDS,
+                    format!("{} while {} is {state:?}", spot.name(), needed.name),
+                );
             }
         }
     }
@@ -93,7 +96,10 @@ fn parallel(look: &Look<'_>, id: StepId) -> Result<(), Violation> {
     for side in [Side::Do, Side::Undo] {
         let busy = look.items(id).filter(|(_, item)| under_way(super::lane(item, side))).count();
         if busy > most {
-            return violated(PARALLEL, format!("{busy} of {most} {side:?} lanes at work in {id:?}"));
+            return violated(
+                PARALLEL,
+                format!("{busy} of {most} {side:?} lanes at work in {id:?}"),
+            );
         }
     }
     Ok(())

@@ -23,10 +23,14 @@ pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
     match look.event {
         Event::Started { attempt, .. } => started(look, *attempt),
         Event::Failed { at, attempt, .. } => backoff(look, *attempt, *at),
-        Event::Succeeded { at, attempt, output } => match &look.plan.step(attempt.place.step).poll {
-            Some(poll) if attempt.side == Side::Do => until(look, *attempt, poll, holds(output), *at),
-            Some(_) | None => Ok(()),
-        },
+        Event::Succeeded { at, attempt, output } => {
+            match &look.plan.step(attempt.place.step).poll {
+                Some(poll) if attempt.side == Side::Do => {
+                    until(look, *attempt, poll, holds(output), *at)
+                }
+                Some(_) | None => Ok(()),
+            }
+        }
         Event::Interrupted { attempt, .. } => parked(look, *attempt),
         Event::Begun { .. }
         | Event::Admitted { .. }
@@ -137,7 +141,9 @@ fn parked(look: &Look<'_>, attempt: AttemptId) -> Result<(), Violation> {
     let Some(item) = look.after.item(attempt.place) else { return Ok(()) };
     let state = super::lane(item, attempt.side);
     let crashes = look.ledger.lane(attempt.place, attempt.side).crashes;
-    if crashes >= limits::INTERRUPTIONS_MAX && !matches!(state, State::Asking { .. }) && !over(state)
+    if crashes >= limits::INTERRUPTIONS_MAX
+        && !matches!(state, State::Asking { .. })
+        && !over(state)
     {
         return violated(POISON, format!("{attempt} is {state:?} after {crashes} crashes"));
     }
