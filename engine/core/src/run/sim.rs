@@ -58,6 +58,7 @@ fn simulate(seed: u64, plant: Plant, tally: &mut Tally) -> Result<(), Violation>
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the tally belongs in the log of CI")]
 fn g2_every_run_closes_and_every_prefix_replays() {
     let mut tally = Tally::default();
     for seed in 1..=20_000 {
@@ -74,6 +75,7 @@ fn g2_every_run_closes_and_every_prefix_replays() {
 
 /// Each planted fault is caught, and by the invariant that is there for it.
 #[test]
+#[expect(clippy::print_stdout, reason = "the tally belongs in the log of CI")]
 fn every_invariant_catches_its_planted_fault() {
     for (plant, invariant) in Plant::ALL {
         let caught = (1..=20_000).find_map(|seed| {

@@ -138,7 +138,7 @@ impl StepRun {
         let any = |wanted: fn(&State) -> bool| self.items.iter().any(|item| wanted(&item.work));
         if undo.clone().any(|state| matches!(state, State::Failed { .. })) {
             "undo-failed"
-        } else if undo.clone().any(|state| state.is_under_way()) {
+        } else if undo.clone().any(State::is_under_way) {
             "undoing"
         } else if undo.clone().any(|state| matches!(state, State::Succeeded { .. })) {
             "undone"

@@ -5,7 +5,7 @@ mod ends;
 mod graph;
 mod lanes;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::ledger::Ledger;
 use crate::id::{Place, Side, StepId};
@@ -25,7 +25,7 @@ impl Violation {
     /// The same, with the facts that led to it.
     pub(super) fn after(mut self, journal: &[Event], event: &Event) -> Self {
         for (index, fact) in journal.iter().chain([event]).enumerate() {
-            self.message.push_str(&format!("\n{index:5} {:6} {fact}", fact.at()));
+            write!(self.message, "\n{index:5} {:6} {fact}", fact.at()).expect("memory");
         }
         self
     }

@@ -196,7 +196,9 @@ fn forward(plant: Plant, plan: &Plan, event: &Event, run: &mut Run) {
     match (plant, event) {
         (Plant::RunAgain, Event::Started { .. }) => {
             let done = items(run).find(|(_, item)| matches!(item.work, State::Succeeded { .. }));
-            done.into_iter().for_each(|(_, item)| item.work = State::Ready);
+            if let Some((_, item)) = done {
+                item.work = State::Ready;
+            }
         }
         (Plant::ForgetOutput, Event::Started { .. }) => {
             items(run).for_each(|(_, item)| item.output = None);
@@ -218,9 +220,9 @@ fn forward(plant: Plant, plan: &Plan, event: &Event, run: &mut Run) {
                 let unmet = step.needs.iter().any(|need| !run.step(*need).is_settled());
                 unmet && step.for_each.is_none() && matches!(step.action, Action::Plugin(_))
             });
-            early
-                .into_iter()
-                .for_each(|id| run.steps[usize::from(id.0)].items[0].work = State::Ready);
+            if let Some(id) = early {
+                run.steps[usize::from(id.0)].items[0].work = State::Ready;
+            }
         }
         (Plant::IgnoreParallel, _) => {
             for step in run.steps.iter_mut().filter(|step| step.fan.is_some()) {
@@ -291,19 +293,18 @@ fn undo(plant: Plant, plan: &Plan, run: &mut Run) {
             && matches!(item.work, State::Succeeded { .. });
         let passed = |id: StepId| plan.step(id).pivot && run.step(id).has_succeeded();
         let undoes = |id: StepId| run.step(id).items.iter().any(|item| under_way(item.undo()));
-        let bends = match plant {
-            Plant::HurryAlways => {
-                let ready = step.needs.iter().all(|need| run.step(*need).is_settled());
-                let hurry = step.always && step.for_each.is_none() && item.work == State::Waiting;
-                return (hurry && ready && undoing).then_some((id, Side::Do, State::Ready));
-            }
-            Plant::UndoBehindPivot => taken_back && later(run, id, &passed),
-            Plant::UndoForwards => taken_back && later(run, id, &undoes),
-            _ => {
-                let first = item.undo == State::Ready && item.next_number(Side::Undo) == 1;
-                return first.then_some((id, Side::Undo, State::Skipped));
-            }
-        };
+        if plant == Plant::HurryAlways {
+            let ready = step.needs.iter().all(|need| run.step(*need).is_settled());
+            let hurry = step.always && step.for_each.is_none() && item.work == State::Waiting;
+            return (hurry && ready && undoing).then_some((id, Side::Do, State::Ready));
+        }
+        if plant == Plant::ForgetUndo {
+            let first = item.undo == State::Ready && item.next_number(Side::Undo) == 1;
+            return first.then_some((id, Side::Undo, State::Skipped));
+        }
+        let behind_pivot = plant == Plant::UndoBehindPivot;
+        let bends = taken_back
+            && if behind_pivot { later(run, id, &passed) } else { later(run, id, &undoes) };
         bends.then_some((id, Side::Undo, State::Ready))
     });
     if let Some((step, side, state)) = bent

@@ -216,7 +216,7 @@ impl<'a> World<'a> {
             }
             23 => self.provoke(),
             1..=10 => match self.rng.pick(&owed).cloned() {
-                Some(effect) => self.perform(effect, tally),
+                Some(effect) => self.perform(&effect, tally),
                 None => Ok(()),
             },
             11..=13 => self.answer(tally),
@@ -229,8 +229,8 @@ impl<'a> World<'a> {
         self.ledger.cancel.is_none() && !self.owed.contains(&Effect::Close)
     }
 
-    fn perform(&mut self, effect: Effect, tally: &mut Tally) -> Result<(), Violation> {
-        match effect {
+    fn perform(&mut self, effect: &Effect, tally: &mut Tally) -> Result<(), Violation> {
+        match *effect {
             Effect::Invoke { attempt } => {
                 tally.undos += u64::from(attempt.side == Side::Undo);
                 self.commit(Event::Started { at: self.now, attempt })?;

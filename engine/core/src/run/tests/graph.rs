@@ -10,7 +10,7 @@ use crate::workflow::plan::{OnFailure, Step};
 
 #[test]
 fn items_run_as_many_at_a_time_as_the_plan_says() {
-    let fan = Step { for_each: each(json!(["x", "y", "z"]), 2), ..plugin("a", &[]) };
+    let fan = Step { for_each: Some(each(json!(["x", "y", "z"]), 2)), ..plugin("a", &[]) };
     check(
         &plan(vec![fan, plugin("b", &[0])]),
         "a.0 starts
@@ -33,7 +33,7 @@ fn items_run_as_many_at_a_time_as_the_plan_says() {
 
 #[test]
 fn a_failed_item_ends_the_items_that_wait() {
-    let fan = Step { for_each: each(json!(["x", "y"]), 1), ..plugin("a", &[]) };
+    let fan = Step { for_each: Some(each(json!(["x", "y"]), 1)), ..plugin("a", &[]) };
     check(
         &plan(vec![fan]),
         "a.0 starts\n a.0 broken\n close",
@@ -48,8 +48,8 @@ fn a_failed_item_ends_the_items_that_wait() {
 
 #[test]
 fn an_empty_list_is_done_at_once() {
-    let fan = Step { for_each: each(json!([]), 1), ..plugin("a", &[]) };
-    let after = Step { for_each: each(json!("${steps.a}"), 1), ..plugin("b", &[0]) };
+    let fan = Step { for_each: Some(each(json!([]), 1)), ..plugin("a", &[]) };
+    let after = Step { for_each: Some(each(json!("${steps.a}"), 1)), ..plugin("b", &[0]) };
     check(
         &plan(vec![fan, after]),
         "close",
@@ -62,7 +62,7 @@ fn an_empty_list_is_done_at_once() {
 
 #[test]
 fn what_is_no_list_fails_the_step() {
-    let fan = Step { for_each: each(json!("${params.cluster}"), 1), ..plugin("a", &[]) };
+    let fan = Step { for_each: Some(each(json!("${params.cluster}"), 1)), ..plugin("a", &[]) };
     check(
         &plan(vec![fan]),
         "close",
@@ -322,7 +322,8 @@ fn a_failed_step_with_intents_is_itself_taken_back() {
 
 #[test]
 fn items_are_taken_back_last_first_and_no_more_at_a_time() {
-    let fan = Step { for_each: each(json!([1, 2, 3]), 1), undo: Some(call()), ..plugin("a", &[]) };
+    let fan =
+        Step { for_each: Some(each(json!([1, 2, 3]), 1)), undo: Some(call()), ..plugin("a", &[]) };
     let plan = plan(vec![fan, plugin("b", &[0])]);
     let mut stage = Stage::new(&plan, None);
     for item in 0..3 {

@@ -26,7 +26,7 @@ fn grant(cluster: &str) -> RedisGrant {
 fn input(plan: &Plan, run: &Run, attempt: AttemptId) -> crate::Json {
     match run.invocation(plan, attempt).expect("it can be filled") {
         Invocation::Plugin { input, .. } => input,
-        other => panic!("{other:?}"),
+        other @ (Invocation::Child { .. } | Invocation::Report) => panic!("{other:?}"),
     }
 }
 
@@ -66,7 +66,7 @@ fn a_grant_is_filled_with_text_only() {
 fn an_item_sees_itself_and_what_came_before() {
     let with = template(json!({ "n": "${item}", "i": "${index}", "a": "${steps.a.done}" }));
     let action = Action::Plugin(PluginCall { with, ..call() });
-    let fan = Step { action, for_each: each(json!(["x", "y"]), 2), ..plugin("b", &[0]) };
+    let fan = Step { action, for_each: Some(each(json!(["x", "y"]), 2)), ..plugin("b", &[0]) };
     let plan = plan(vec![plugin("a", &[]), fan]);
     let mut stage = Stage::new(&plan, None);
     stage.tell("a starts\n a ok");

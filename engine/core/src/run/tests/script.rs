@@ -76,8 +76,8 @@ pub(super) fn tries(attempts_max: u32) -> Retry {
     Retry { attempts_max, backoff_ms: 100, factor: 2.0, backoff_ms_max: 300, jitter: 0.5 }
 }
 
-pub(super) fn each(items: Json, parallel: u32) -> Option<ForEach> {
-    Some(ForEach { items: template(items), parallel })
+pub(super) fn each(items: Json, parallel: u32) -> ForEach {
+    ForEach { items: template(items), parallel }
 }
 
 pub(super) fn template(value: Json) -> Template {
@@ -252,7 +252,7 @@ impl<'a> Stage<'a> {
                 let was = was.map_or(&State::Waiting, |item: &Item| item.lane(side));
                 let is = item.lane(side);
                 if was != is {
-                    changes.push(format!("{} {}", self.name(place, side), self.state(is, item)));
+                    changes.push(format!("{} {}", self.name(place, side), state_of(is, item)));
                 }
             }
         }
@@ -267,23 +267,6 @@ impl<'a> Stage<'a> {
         let item = step.for_each.as_ref().map_or(String::new(), |_| format!(".{}", place.item));
         let side = if side == Side::Undo { "undo " } else { "" };
         format!("{side}{}{item}", step.name)
-    }
-
-    fn state(&self, state: &State, item: &Item) -> String {
-        let fault = || item.fault().map_or(String::new(), |fault| format!(" ({})", fault.code));
-        match state {
-            State::Waiting => "waits".to_owned(),
-            State::Ready => "is ready".to_owned(),
-            State::Running { stopping: false, .. } => "runs".to_owned(),
-            State::Running { stopping: true, .. } => "should stop".to_owned(),
-            State::BackingOff { until } => format!("backs off to {until}"),
-            State::Sleeping { until } => format!("sleeps to {until}"),
-            State::Asking { question, .. } => format!("asks {question:?}"),
-            State::Succeeded { .. } => "succeeded".to_owned(),
-            State::Failed { .. } => format!("failed{}", fault()),
-            State::Skipped => "is skipped".to_owned(),
-            State::Cancelled => "is cancelled".to_owned(),
-        }
     }
 
     fn owed(&self, effect: &Effect) -> String {
@@ -301,6 +284,24 @@ impl<'a> Stage<'a> {
     }
 }
 
+fn state_of(state: &State, item: &Item) -> String {
+    let fault = || item.fault().map_or(String::new(), |fault| format!(" ({})", fault.code));
+    match state {
+        State::Waiting => "waits".to_owned(),
+        State::Ready => "is ready".to_owned(),
+        State::Running { stopping: false, .. } => "runs".to_owned(),
+        State::Running { stopping: true, .. } => "should stop".to_owned(),
+        State::BackingOff { until } => format!("backs off to {until}"),
+        State::Sleeping { until } => format!("sleeps to {until}"),
+        State::Asking { question, .. } => format!("asks {question:?}"),
+        State::Succeeded { .. } => "succeeded".to_owned(),
+        State::Failed { .. } => format!("failed{}", fault()),
+        State::Skipped => "is skipped".to_owned(),
+        State::Cancelled => "is cancelled".to_owned(),
+    }
+}
+
+#[derive(Clone, Copy)]
 enum Said {
     Yes,
     No,

@@ -26,10 +26,12 @@ pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
             always(look, &spot, &rests_on)?;
         }
     }
-    match look.event {
-        Event::Closed { .. } => closed(look, &rests_on),
-        _ if look.after.is_closed() => violated(SETTLED, "it closed by itself"),
-        _ => Ok(()),
+    if matches!(look.event, Event::Closed { .. }) {
+        closed(look, &rests_on)
+    } else if look.after.is_closed() {
+        violated(SETTLED, "it closed by itself")
+    } else {
+        Ok(())
     }
 }
 
@@ -124,19 +126,19 @@ fn undo_began(
 fn always(look: &Look<'_>, spot: &Spot<'_>, rests_on: &BTreeSet<StepId>) -> Result<(), Violation> {
     // An item of a `for_each` that is under way belongs to a step that began earlier.
     let began = look.before.is_some_and(|run| run.step(spot.place.step).fan().is_some());
-    match spot.is(Side::Do) {
-        State::Waiting => Ok(()),
-        State::Cancelled if look.is_queued() => Ok(()),
-        State::Cancelled => violated(ALWAYS, format!("{} was cancelled", spot.name())),
-        _ if look.after.ending().is_none() || began => Ok(()),
-        _ => {
-            let undone = |s: Spot<'_>| over(s.is(Side::Undo)) || !due(look, s.place, rests_on);
-            if forward_is_over(look) && look.spots().all(undone) {
-                return Ok(());
-            }
-            violated(ALWAYS, format!("{} came before undo was over", spot.name()))
-        }
+    let is = spot.is(Side::Do);
+    if *is == State::Cancelled && !look.is_queued() {
+        return violated(ALWAYS, format!("{} was cancelled", spot.name()));
     }
+    let waits = matches!(is, State::Waiting | State::Cancelled);
+    if waits || began || look.after.ending().is_none() {
+        return Ok(());
+    }
+    let undone = |s: Spot<'_>| over(s.is(Side::Undo)) || !due(look, s.place, rests_on);
+    if forward_is_over(look) && look.spots().all(undone) {
+        return Ok(());
+    }
+    violated(ALWAYS, format!("{} came before undo was over", spot.name()))
 }
 
 fn closed(look: &Look<'_>, rests_on: &BTreeSet<StepId>) -> Result<(), Violation> {

@@ -75,20 +75,17 @@ fn needs(look: &Look<'_>, spot: &Spot<'_>) -> Result<(), Violation> {
 fn ended(look: &Look<'_>, spot: &Spot<'_>) -> Result<(), Violation> {
     let cancelled = look.ledger.cancel.is_some();
     let passed = spot.step.pivot && look.ledger.lane(spot.place, Side::Do).intent_ever;
-    match *spot.is(Side::Do) {
-        State::Running { stopping, number, .. } => {
-            let attempt = AttemptId { place: spot.place, side: Side::Do, number };
-            let owed = outstanding(look.plan, look.after).contains(&Effect::Stop { attempt });
-            if cancelled && !(stopping && owed) {
-                return violated(STOPS, format!("{attempt} is not told to stop"));
-            }
-            Ok(())
+    let state = spot.is(Side::Do);
+    if let State::Running { stopping, number, .. } = *state {
+        let attempt = AttemptId { place: spot.place, side: Side::Do, number };
+        let owed = outstanding(look.plan, look.after).contains(&Effect::Stop { attempt });
+        if cancelled && !(stopping && owed) {
+            return violated(STOPS, format!("{attempt} is not told to stop"));
         }
-        ref state if !over(state) && (cancelled || !passed) => {
-            violated(CANCELLED, format!("{} is {state:?}", spot.name()))
-        }
-        _ => Ok(()),
+    } else if !over(state) && (cancelled || !passed) {
+        return violated(CANCELLED, format!("{} is {state:?}", spot.name()));
     }
+    Ok(())
 }
 
 fn parallel(look: &Look<'_>, id: StepId) -> Result<(), Violation> {
