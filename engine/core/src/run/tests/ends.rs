@@ -38,24 +38,24 @@ fn a_cancel_ends_what_runs_takes_back_what_was_done_and_then_reports() {
          close
          close",
         &expect![[r#"
-               0 begin: a is ready; owed: start a #1
-               0 a starts: a runs
-               0 a ok: a succeeded; b is ready; c is ready; d is ready; owed: start b #1; owed: start c #1; owed: start d #1
-               0 b starts: b runs
-               0 c starts: c runs; owed: wake c at 1000
-               0 d starts: d runs
-               0 d flaky: d backs off to 100; owed: wake d at 100
-               0 cancel: b should stop; c should stop; d is cancelled; owed: stop b #1; owed: stop c #1
-               0 cancel: refused: the run is being cancelled already
-               0 b broken: b is cancelled
-               0 c child cancelled: undo a is ready; c is cancelled; owed: start undo a #1
-               0 undo a starts: undo a runs
-               0 undo a ok: undo a succeeded; report is ready; owed: start report #1
-               0 report starts: report runs
-               0 report ok: report succeeded; owed: close
-               0 cancel: refused: the run is being cancelled already
-               0 close: the run cancelled with null
-               0 close: refused: the run is cancelled
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a ok: a succeeded; b is ready; c is ready; d is ready; owed: start b #1; owed: start c #1; owed: start d #1
+            0   b starts: b runs
+            0   c starts: c runs; owed: wake c at 1000
+            0   d starts: d runs
+            0   d flaky: d backs off to 100; owed: wake d at 100
+            0   cancel: b should stop; c should stop; d is cancelled; owed: stop b #1; owed: stop c #1
+            0   cancel: refused: the run is being cancelled already
+            0   b broken: b is cancelled
+            0   c child cancelled: undo a is ready; c is cancelled; owed: start undo a #1
+            0   undo a starts: undo a runs
+            0   undo a ok: undo a succeeded; report is ready; owed: start report #1
+            0   report starts: report runs
+            0   report ok: report succeeded; owed: close
+            0   cancel: refused: the run is being cancelled already
+            0   close: the run cancelled with null
+            0   close: refused: the run is cancelled
         "#]],
     );
 }
@@ -71,11 +71,11 @@ fn the_time_limit_ends_a_run() {
          a broken
          close",
         &expect![[r#"
-               0 begin: a is ready; owed: start a #1; owed: time out at 500
-               0 a starts: a runs
-             500 timeout: a should stop; owed: stop a #1
-             500 a broken: a is cancelled; owed: close
-             500 close: the run timed-out with null
+            0   begin: a is ready; owed: start a #1; owed: time out at 500
+            0   a starts: a runs
+            500 timeout: a should stop; owed: stop a #1
+            500 a broken: a is cancelled; owed: close
+            500 close: the run timed-out with null
         "#]],
     );
 }
@@ -86,11 +86,11 @@ fn the_first_cause_of_an_end_stays() {
     let mut stage = Stage::new(&plan, None);
     stage.tell("a starts\n b starts\n a broken\n timeout");
     expect![[r#"
-           0 begin: a is ready; b is ready; owed: start a #1; owed: start b #1
-           0 a starts: a runs
-           0 b starts: b runs
-           0 a broken: a failed (broken)
-           0 timeout: b should stop; owed: stop b #1
+        0   begin: a is ready; b is ready; owed: start a #1; owed: start b #1
+        0   a starts: a runs
+        0   b starts: b runs
+        0   a broken: a failed (broken)
+        0   timeout: b should stop; owed: stop b #1
     "#]]
     .assert_eq(stage.transcript());
     stage.tell("b broken\n close");
@@ -111,12 +111,12 @@ fn a_queued_run_starts_nothing_until_it_is_admitted() {
          a starts",
     );
     expect![[r#"
-           0 begin: owed: admit from 50
-           0 a starts: refused: the run is queued
-          49 admit: refused: the run does not wait, or not until now
-          50 admit: a is ready; owed: start a #1; owed: time out at 550
-          50 admit: refused: the run does not wait, or not until now
-          50 a starts: a runs
+        0   begin: owed: admit from 50
+        0   a starts: refused: the run is queued
+        49  admit: refused: the run does not wait, or not until now
+        50  admit: a is ready; owed: start a #1; owed: time out at 550
+        50  admit: refused: the run does not wait, or not until now
+        50  a starts: a runs
     "#]]
     .assert_eq(stage.transcript());
 }
@@ -127,10 +127,10 @@ fn a_queued_run_that_is_cancelled_does_not_even_report() {
     let mut stage = Stage::new(&plan, Some(50));
     stage.tell("cancel\n admit\n close");
     expect![[r#"
-           0 begin: owed: admit from 50
-           0 cancel: a is cancelled; report is cancelled; owed: close
-           0 admit: refused: the run does not wait, or not until now
-           0 close: the run cancelled with null
+        0   begin: owed: admit from 50
+        0   cancel: a is cancelled; report is cancelled; owed: close
+        0   admit: refused: the run does not wait, or not until now
+        0   close: the run cancelled with null
     "#]]
     .assert_eq(stage.transcript());
     let who = Cause::Person { who: "sre".to_owned(), reason: "enough".to_owned() };
@@ -143,9 +143,9 @@ fn triggers_that_join_are_kept_and_change_nothing() {
     let mut stage = Stage::new(&plan, None);
     stage.tell("a starts\n join first");
     expect![[r#"
-           0 begin: a is ready; owed: start a #1
-           0 a starts: a runs
-           0 join first: nothing new
+        0   begin: a is ready; owed: start a #1
+        0   a starts: a runs
+        0   join first: nothing new
     "#]]
     .assert_eq(stage.transcript());
     for _ in 0..limits::JOINED_MAX {
@@ -168,11 +168,11 @@ fn a_run_gives_what_its_workflow_declares() {
         &plan,
         "a starts\n a ok\n close",
         &expect![[r#"
-           0 begin: a is ready; owed: start a #1
-           0 a starts: a runs
-           0 a ok: a succeeded; owed: close
-           0 close: the run succeeded with {"verdict":true}
-    "#]],
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a ok: a succeeded; owed: close
+            0   close: the run succeeded with {"verdict":true}
+        "#]],
     );
 }
 

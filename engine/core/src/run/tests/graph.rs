@@ -20,13 +20,13 @@ fn items_run_as_many_at_a_time_as_the_plan_says() {
          a.2 ok
          a.0 ok",
         &expect![[r#"
-               0 begin: a.0 is ready; a.1 is ready; owed: start a.0 #1; owed: start a.1 #1
-               0 a.0 starts: a.0 runs
-               0 a.1 starts: a.1 runs
-               0 a.1 ok: a.1 succeeded; a.2 is ready; owed: start a.2 #1
-               0 a.2 starts: a.2 runs
-               0 a.2 ok: a.2 succeeded
-               0 a.0 ok: a.0 succeeded; b is ready; owed: start b #1
+            0   begin: a.0 is ready; a.1 is ready; owed: start a.0 #1; owed: start a.1 #1
+            0   a.0 starts: a.0 runs
+            0   a.1 starts: a.1 runs
+            0   a.1 ok: a.1 succeeded; a.2 is ready; owed: start a.2 #1
+            0   a.2 starts: a.2 runs
+            0   a.2 ok: a.2 succeeded
+            0   a.0 ok: a.0 succeeded; b is ready; owed: start b #1
         "#]],
     );
 }
@@ -38,11 +38,11 @@ fn a_failed_item_ends_the_items_that_wait() {
         &plan(vec![fan]),
         "a.0 starts\n a.0 broken\n close",
         &expect![[r#"
-           0 begin: a.0 is ready; owed: start a.0 #1
-           0 a.0 starts: a.0 runs
-           0 a.0 broken: a.0 failed (broken); a.1 is cancelled; owed: close
-           0 close: the run failed with null
-    "#]],
+            0   begin: a.0 is ready; owed: start a.0 #1
+            0   a.0 starts: a.0 runs
+            0   a.0 broken: a.0 failed (broken); a.1 is cancelled; owed: close
+            0   close: the run failed with null
+        "#]],
     );
 }
 
@@ -54,9 +54,9 @@ fn an_empty_list_is_done_at_once() {
         &plan(vec![fan, after]),
         "close",
         &expect![[r#"
-           0 begin: owed: close
-           0 close: the run succeeded with null
-    "#]],
+            0   begin: owed: close
+            0   close: the run succeeded with null
+        "#]],
     );
 }
 
@@ -67,9 +67,9 @@ fn what_is_no_list_fails_the_step() {
         &plan(vec![fan]),
         "close",
         &expect![[r#"
-           0 begin: a.0 failed (for-each); owed: close
-           0 close: the run failed with null
-    "#]],
+            0   begin: a.0 failed (for-each); owed: close
+            0   close: the run failed with null
+        "#]],
     );
 }
 
@@ -81,10 +81,10 @@ fn a_skipped_step_skips_what_needs_it() {
     let mut stage = Stage::new(&plan, None);
     stage.tell("c starts\n c ok\n close");
     expect![[r#"
-           0 begin: a is skipped; b is skipped; c is ready; owed: start c #1
-           0 c starts: c runs
-           0 c ok: c succeeded; owed: close
-           0 close: the run succeeded with null
+        0   begin: a is skipped; b is skipped; c is ready; owed: start c #1
+        0   c starts: c runs
+        0   c ok: c succeeded; owed: close
+        0   close: the run succeeded with null
     "#]]
     .assert_eq(stage.transcript());
     assert_eq!(stage.run().steps()[0].skipped(), Some(SkipReason::Condition));
@@ -98,10 +98,10 @@ fn a_condition_that_cannot_be_evaluated_fails_its_step() {
         &plan(vec![plugin("a", &[]), odd]),
         "a starts\n a ok",
         &expect![[r#"
-           0 begin: a is ready; owed: start a #1
-           0 a starts: a runs
-           0 a ok: a succeeded; b failed (expression); owed: close
-    "#]],
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a ok: a succeeded; b failed (expression); owed: close
+        "#]],
     );
 }
 
@@ -117,11 +117,11 @@ fn an_always_step_waits_even_if_the_run_fails_while_its_gate_opens() {
          undo a starts
          undo a ok",
         &expect![[r#"
-               0 begin: a is ready; owed: start a #1
-               0 a starts: a runs
-               0 a ok: a succeeded; undo a is ready; b failed (expression); owed: start undo a #1
-               0 undo a starts: undo a runs
-               0 undo a ok: undo a succeeded; report is ready; owed: start report #1
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a ok: a succeeded; undo a is ready; b failed (expression); owed: start undo a #1
+            0   undo a starts: undo a runs
+            0   undo a ok: undo a succeeded; report is ready; owed: start report #1
         "#]],
     );
 }
@@ -134,13 +134,13 @@ fn a_tolerated_failure_does_not_stop_the_run() {
         &plan(vec![a, b]),
         "a starts\n a broken\n b starts\n b ok\n close",
         &expect![[r#"
-           0 begin: a is ready; owed: start a #1
-           0 a starts: a runs
-           0 a broken: a failed (broken); b is ready; owed: start b #1
-           0 b starts: b runs
-           0 b ok: b succeeded; owed: close
-           0 close: the run succeeded with null
-    "#]],
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a broken: a failed (broken); b is ready; owed: start b #1
+            0   b starts: b runs
+            0   b ok: b succeeded; owed: close
+            0   close: the run succeeded with null
+        "#]],
     );
 }
 
@@ -156,12 +156,12 @@ fn a_failure_lets_running_steps_finish_and_starts_nothing_new() {
          b flaky
          close",
         &expect![[r#"
-               0 begin: a is ready; b is ready; owed: start a #1; owed: start b #1
-               0 a starts: a runs
-               0 b starts: b runs
-               0 a broken: a failed (broken); c is cancelled
-               0 b flaky: b failed (flaky); owed: close
-               0 close: the run failed with null
+            0   begin: a is ready; b is ready; owed: start a #1; owed: start b #1
+            0   a starts: a runs
+            0   b starts: b runs
+            0   a broken: a failed (broken); c is cancelled
+            0   b flaky: b failed (flaky); owed: close
+            0   close: the run failed with null
         "#]],
     );
 }
@@ -195,26 +195,26 @@ fn undo_runs_backwards_and_then_what_is_always_done() {
          close",
     );
     expect![[r#"
-           0 begin: a is ready; owed: start a #1
-           0 a starts: a runs
-           0 a ok: a succeeded; b is ready; owed: start b #1
-           0 b starts: b runs
-           0 b intends guarded: nothing new
-           0 b learns guarded: nothing new
-           0 b ok: b succeeded; c is ready; owed: start c #1
-           0 c starts: c runs
-           0 c ok: c succeeded; last is ready; owed: start last #1
-           0 last starts: last runs
-           0 last broken: undo c is ready; last failed (broken); owed: start undo c #1
-           0 undo c starts: undo c runs
-           0 undo c broken: undo b is ready; undo c failed (broken); owed: start undo b #1
-           0 undo b starts: undo b runs
-           0 undo b ok: undo a is ready; undo b succeeded; owed: start undo a #1
-           0 undo a starts: undo a runs
-           0 undo a ok: undo a succeeded; report is ready; owed: start report #1
-           0 report starts: report runs
-           0 report ok: report succeeded; owed: close
-           0 close: the run failed with null
+        0   begin: a is ready; owed: start a #1
+        0   a starts: a runs
+        0   a ok: a succeeded; b is ready; owed: start b #1
+        0   b starts: b runs
+        0   b intends guarded: nothing new
+        0   b learns guarded: nothing new
+        0   b ok: b succeeded; c is ready; owed: start c #1
+        0   c starts: c runs
+        0   c ok: c succeeded; last is ready; owed: start last #1
+        0   last starts: last runs
+        0   last broken: undo c is ready; last failed (broken); owed: start undo c #1
+        0   undo c starts: undo c runs
+        0   undo c broken: undo b is ready; undo c failed (broken); owed: start undo b #1
+        0   undo b starts: undo b runs
+        0   undo b ok: undo a is ready; undo b succeeded; owed: start undo a #1
+        0   undo a starts: undo a runs
+        0   undo a ok: undo a succeeded; report is ready; owed: start report #1
+        0   report starts: report runs
+        0   report ok: report succeeded; owed: close
+        0   close: the run failed with null
     "#]]
     .assert_eq(stage.transcript());
 }
@@ -228,20 +228,20 @@ fn nothing_behind_a_passed_pivot_is_taken_back() {
     stage.tell(CHAIN);
     stage.tell("undo c starts\n undo c ok\n close");
     expect![[r#"
-           0 begin: a is ready; owed: start a #1
-           0 a starts: a runs
-           0 a ok: a succeeded; b is ready; owed: start b #1
-           0 b starts: b runs
-           0 b intends guarded: nothing new
-           0 b learns guarded: nothing new
-           0 b ok: b succeeded; c is ready; owed: start c #1
-           0 c starts: c runs
-           0 c ok: c succeeded; last is ready; owed: start last #1
-           0 last starts: last runs
-           0 last broken: undo c is ready; last failed (broken); owed: start undo c #1
-           0 undo c starts: undo c runs
-           0 undo c ok: undo c succeeded; owed: close
-           0 close: the run failed with null
+        0   begin: a is ready; owed: start a #1
+        0   a starts: a runs
+        0   a ok: a succeeded; b is ready; owed: start b #1
+        0   b starts: b runs
+        0   b intends guarded: nothing new
+        0   b learns guarded: nothing new
+        0   b ok: b succeeded; c is ready; owed: start c #1
+        0   c starts: c runs
+        0   c ok: c succeeded; last is ready; owed: start last #1
+        0   last starts: last runs
+        0   last broken: undo c is ready; last failed (broken); owed: start undo c #1
+        0   undo c starts: undo c runs
+        0   undo c ok: undo c succeeded; owed: close
+        0   close: the run failed with null
     "#]]
     .assert_eq(stage.transcript());
 }
@@ -262,16 +262,16 @@ fn a_pivot_with_an_intent_goes_forward_though_another_step_failed() {
          promote ok
          close",
         &expect![[r#"
-               0 begin: promote is ready; b is ready; owed: start promote #1; owed: start b #1
-               0 promote starts: promote runs
-               0 promote intends guarded: nothing new
-               0 b starts: b runs
-               0 b broken: b failed (broken)
-               0 promote flaky: promote backs off to 100; owed: wake promote at 100
-             100 promote wakes: promote is ready; owed: start promote #2
-             100 promote starts: promote runs
-             100 promote ok: promote succeeded; owed: close
-             100 close: the run failed with null
+            0   begin: promote is ready; b is ready; owed: start promote #1; owed: start b #1
+            0   promote starts: promote runs
+            0   promote intends guarded: nothing new
+            0   b starts: b runs
+            0   b broken: b failed (broken)
+            0   promote flaky: promote backs off to 100; owed: wake promote at 100
+            100 promote wakes: promote is ready; owed: start promote #2
+            100 promote starts: promote runs
+            100 promote ok: promote succeeded; owed: close
+            100 close: the run failed with null
         "#]],
     );
 }
@@ -287,12 +287,12 @@ fn a_pivot_without_an_intent_stops_with_the_run() {
          crash
          close",
         &expect![[r#"
-               0 begin: promote is ready; b is ready; owed: start promote #1; owed: start b #1
-               0 promote starts: promote runs
-               0 b starts: b runs
-               0 b broken: b failed (broken)
-               0 crash: promote is cancelled; owed: close
-               0 close: the run failed with null
+            0   begin: promote is ready; b is ready; owed: start promote #1; owed: start b #1
+            0   promote starts: promote runs
+            0   b starts: b runs
+            0   b broken: b failed (broken)
+            0   crash: promote is cancelled; owed: close
+            0   close: the run failed with null
         "#]],
     );
 }
@@ -309,13 +309,13 @@ fn a_failed_step_with_intents_is_itself_taken_back() {
          undo a ok
          close",
         &expect![[r#"
-               0 begin: a is ready; owed: start a #1
-               0 a starts: a runs
-               0 a intends once: nothing new
-               0 a broken: a failed (broken); undo a is ready; owed: start undo a #1
-               0 undo a starts: undo a runs
-               0 undo a ok: undo a succeeded; owed: close
-               0 close: the run failed with null
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a intends once: nothing new
+            0   a broken: a failed (broken); undo a is ready; owed: start undo a #1
+            0   undo a starts: undo a runs
+            0   undo a ok: undo a succeeded; owed: close
+            0   close: the run failed with null
         "#]],
     );
 }
@@ -335,22 +335,22 @@ fn items_are_taken_back_last_first_and_no_more_at_a_time() {
     }
     stage.tell("close");
     expect![[r#"
-           0 begin: a.0 is ready; owed: start a.0 #1
-           0 a.0 starts: a.0 runs
-           0 a.0 ok: a.0 succeeded; a.1 is ready; owed: start a.1 #1
-           0 a.1 starts: a.1 runs
-           0 a.1 ok: a.1 succeeded; a.2 is ready; owed: start a.2 #1
-           0 a.2 starts: a.2 runs
-           0 a.2 ok: a.2 succeeded; b is ready; owed: start b #1
-           0 b starts: b runs
-           0 b broken: undo a.2 is ready; b failed (broken); owed: start undo a.2 #1
-           0 undo a.2 starts: undo a.2 runs
-           0 undo a.2 ok: undo a.1 is ready; undo a.2 succeeded; owed: start undo a.1 #1
-           0 undo a.1 starts: undo a.1 runs
-           0 undo a.1 ok: undo a.0 is ready; undo a.1 succeeded; owed: start undo a.0 #1
-           0 undo a.0 starts: undo a.0 runs
-           0 undo a.0 ok: undo a.0 succeeded; owed: close
-           0 close: the run failed with null
+        0   begin: a.0 is ready; owed: start a.0 #1
+        0   a.0 starts: a.0 runs
+        0   a.0 ok: a.0 succeeded; a.1 is ready; owed: start a.1 #1
+        0   a.1 starts: a.1 runs
+        0   a.1 ok: a.1 succeeded; a.2 is ready; owed: start a.2 #1
+        0   a.2 starts: a.2 runs
+        0   a.2 ok: a.2 succeeded; b is ready; owed: start b #1
+        0   b starts: b runs
+        0   b broken: undo a.2 is ready; b failed (broken); owed: start undo a.2 #1
+        0   undo a.2 starts: undo a.2 runs
+        0   undo a.2 ok: undo a.1 is ready; undo a.2 succeeded; owed: start undo a.1 #1
+        0   undo a.1 starts: undo a.1 runs
+        0   undo a.1 ok: undo a.0 is ready; undo a.1 succeeded; owed: start undo a.0 #1
+        0   undo a.0 starts: undo a.0 runs
+        0   undo a.0 ok: undo a.0 succeeded; owed: close
+        0   close: the run failed with null
     "#]]
     .assert_eq(stage.transcript());
 }

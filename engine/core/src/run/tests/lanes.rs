@@ -29,20 +29,20 @@ fn a_retry_waits_longer_each_time_and_chance_shortens_it() {
          a flaky
          close",
         &expect![[r#"
-               0 begin: a is ready; owed: start a #1
-               0 a starts: a runs
-               0 a flaky: a backs off to 100; owed: wake a at 100
-               0 a wakes: refused: BackingOff { until: 100 }
-             100 a wakes: a is ready; owed: start a #2
-             100 a starts: a runs
-             100 a flaky 65535: a backs off to 200; owed: wake a at 200
-             200 a wakes: a is ready; owed: start a #3
-             200 a starts: a runs
-             200 a flaky: a backs off to 500; owed: wake a at 500
-             500 a wakes: a is ready; owed: start a #4
-             500 a starts: a runs
-             500 a flaky: a failed (flaky); owed: close
-             500 close: the run failed with null
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a flaky: a backs off to 100; owed: wake a at 100
+            0   a wakes: refused: BackingOff { until: 100 }
+            100 a wakes: a is ready; owed: start a #2
+            100 a starts: a runs
+            100 a flaky 65535: a backs off to 200; owed: wake a at 200
+            200 a wakes: a is ready; owed: start a #3
+            200 a starts: a runs
+            200 a flaky: a backs off to 500; owed: wake a at 500
+            500 a wakes: a is ready; owed: start a #4
+            500 a starts: a runs
+            500 a flaky: a failed (flaky); owed: close
+            500 close: the run failed with null
         "#]],
     );
 }
@@ -54,11 +54,11 @@ fn a_permanent_fault_is_not_tried_again() {
         &plan,
         "a starts\n a broken\n close",
         &expect![[r#"
-           0 begin: a is ready; owed: start a #1
-           0 a starts: a runs
-           0 a broken: a failed (broken); owed: close
-           0 close: the run failed with null
-    "#]],
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a broken: a failed (broken); owed: close
+            0   close: the run failed with null
+        "#]],
     );
 }
 
@@ -79,13 +79,13 @@ fn a_poll_looks_until_its_condition_holds() {
          a ok
          close",
         &expect![[r#"
-               0 begin: a is ready; owed: start a #1
-               0 a starts: a runs
-               0 a gives {"done":false}: a backs off to 20; owed: wake a at 20
-              20 a wakes: a is ready; owed: start a #2
-              20 a starts: a runs
-              20 a ok: a succeeded; owed: close
-              20 close: the run succeeded with null
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a gives {"done":false}: a backs off to 20; owed: wake a at 20
+            20  a wakes: a is ready; owed: start a #2
+            20  a starts: a runs
+            20  a ok: a succeeded; owed: close
+            20  close: the run succeeded with null
         "#]],
     );
 }
@@ -102,12 +102,12 @@ fn a_poll_looks_a_last_time_when_its_window_ends() {
          a starts
          a gives {\"done\":false}",
         &expect![[r#"
-               0 begin: a is ready; owed: start a #1
-               0 a starts: a runs
-              40 a gives {"done":false}: a backs off to 50; owed: wake a at 50
-              50 a wakes: a is ready; owed: start a #2
-              50 a starts: a runs
-              50 a gives {"done":false}: a failed (not-yet); owed: close
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            40  a gives {"done":false}: a backs off to 50; owed: wake a at 50
+            50  a wakes: a is ready; owed: start a #2
+            50  a starts: a runs
+            50  a gives {"done":false}: a failed (not-yet); owed: close
         "#]],
     );
 }
@@ -118,10 +118,10 @@ fn a_poll_whose_condition_cannot_be_told_fails() {
         &plan(vec![polling()]),
         "a starts\n a gives {}",
         &expect![[r#"
-           0 begin: a is ready; owed: start a #1
-           0 a starts: a runs
-           0 a gives {}: a failed (expression); owed: close
-    "#]],
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a gives {}: a failed (expression); owed: close
+        "#]],
     );
 }
 
@@ -135,12 +135,12 @@ fn an_interrupted_attempt_runs_again_and_uses_up_no_try() {
          a starts
          a ok",
         &expect![[r#"
-               0 begin: a is ready; owed: start a #1
-               0 a starts: a runs
-               0 a intends guarded: nothing new
-               0 crash: a is ready; owed: start a #2
-               0 a starts: a runs
-               0 a ok: a succeeded; owed: close
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a intends guarded: nothing new
+            0   crash: a is ready; owed: start a #2
+            0   a starts: a runs
+            0   a ok: a succeeded; owed: close
         "#]],
     );
 }
@@ -158,14 +158,14 @@ fn an_interrupted_attempt_with_an_intent_asks_if_the_step_wants_it() {
          a no
          close",
         &expect![[r#"
-               0 begin: a is ready; owed: start a #1
-               0 a starts: a runs
-               0 crash: a is ready; owed: start a #2
-               0 a starts: a runs
-               0 a intends guarded: nothing new
-               0 crash: a asks Interrupted
-               0 a no: a failed (rejected); owed: close
-               0 close: the run failed with null
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   crash: a is ready; owed: start a #2
+            0   a starts: a runs
+            0   a intends guarded: nothing new
+            0   crash: a asks Interrupted
+            0   a no: a failed (rejected); owed: close
+            0   close: the run failed with null
         "#]],
     );
 }
@@ -190,21 +190,21 @@ fn g4_a_once_call_without_an_outcome_is_never_repeated_by_itself() {
          a learns once
          a flaky",
         &expect![[r#"
-               0 begin: a is ready; owed: start a #1
-               0 a starts: a runs
-               0 a intends once: nothing new
-               0 a intends once: refused: the call is known already
-               0 crash: a asks InDoubt
-               0 a yes: a is ready; owed: start a #2
-               0 a starts: a runs
-               0 a intends once: nothing new
-               0 a flaky: a asks InDoubt
-               0 a yes: a is ready; owed: start a #3
-               0 a starts: a runs
-               0 a intends once: nothing new
-               0 a learns once: nothing new
-               0 a learns once: refused: the call is known already
-               0 a flaky: a backs off to 100; owed: wake a at 100
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a intends once: nothing new
+            0   a intends once: refused: the call is known already
+            0   crash: a asks InDoubt
+            0   a yes: a is ready; owed: start a #2
+            0   a starts: a runs
+            0   a intends once: nothing new
+            0   a flaky: a asks InDoubt
+            0   a yes: a is ready; owed: start a #3
+            0   a starts: a runs
+            0   a intends once: nothing new
+            0   a learns once: nothing new
+            0   a learns once: refused: the call is known already
+            0   a flaky: a backs off to 100; owed: wake a at 100
         "#]],
     );
 }
@@ -236,14 +236,14 @@ fn a_failure_that_asks_waits_for_a_person() {
          a no
          close",
         &expect![[r#"
-               0 begin: a is ready; owed: start a #1
-               0 a starts: a runs
-               0 a broken: a asks Failed
-               0 a yes: a is ready; owed: start a #2
-               0 a starts: a runs
-               0 a broken: a asks Failed
-               0 a no: a failed (broken); owed: close
-               0 close: the run failed with null
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            0   a broken: a asks Failed
+            0   a yes: a is ready; owed: start a #2
+            0   a starts: a runs
+            0   a broken: a asks Failed
+            0   a no: a failed (broken); owed: close
+            0   close: the run failed with null
         "#]],
     );
 }
@@ -286,19 +286,19 @@ fn an_approval_asks_a_person() {
         &plan,
         "go yes\n a starts",
         &expect![[r#"
-           0 begin: go asks Approval { prompt: "Promote in bondx?" }; owed: wake go at 100
-           0 go yes: go succeeded; a is ready; owed: start a #1
-           0 a starts: a runs
-    "#]],
+            0   begin: go asks Approval { prompt: "Promote in bondx?" }; owed: wake go at 100
+            0   go yes: go succeeded; a is ready; owed: start a #1
+            0   a starts: a runs
+        "#]],
     );
     check(
         &plan,
         "go no\n close",
         &expect![[r#"
-           0 begin: go asks Approval { prompt: "Promote in bondx?" }; owed: wake go at 100
-           0 go no: go failed (rejected); a is cancelled; owed: close
-           0 close: the run failed with null
-    "#]],
+            0   begin: go asks Approval { prompt: "Promote in bondx?" }; owed: wake go at 100
+            0   go no: go failed (rejected); a is cancelled; owed: close
+            0   close: the run failed with null
+        "#]],
     );
 }
 
@@ -309,19 +309,19 @@ fn silence_means_what_the_workflow_says() {
         &plan(vec![approval(Silence::Reject)]),
         script,
         &expect![[r#"
-           0 begin: go asks Approval { prompt: "Promote in bondx?" }; owed: wake go at 100
-          99 go wakes: refused: the question is still open
-         100 go wakes: go failed (rejected); owed: close
-    "#]],
+            0   begin: go asks Approval { prompt: "Promote in bondx?" }; owed: wake go at 100
+            99  go wakes: refused: the question is still open
+            100 go wakes: go failed (rejected); owed: close
+        "#]],
     );
     check(
         &plan(vec![approval(Silence::Approve)]),
         script,
         &expect![[r#"
-           0 begin: go asks Approval { prompt: "Promote in bondx?" }; owed: wake go at 100
-          99 go wakes: refused: the question is still open
-         100 go wakes: go succeeded; owed: close
-    "#]],
+            0   begin: go asks Approval { prompt: "Promote in bondx?" }; owed: wake go at 100
+            99  go wakes: refused: the question is still open
+            100 go wakes: go succeeded; owed: close
+        "#]],
     );
 }
 
@@ -332,11 +332,11 @@ fn a_wait_lets_time_pass() {
         &plan(vec![step]),
         "+ 29\n w wakes\n + 1\n w wakes\n close",
         &expect![[r#"
-           0 begin: w sleeps to 30; owed: wake w at 30
-          29 w wakes: refused: Sleeping { until: 30 }
-          30 w wakes: w succeeded; owed: close
-          30 close: the run succeeded with null
-    "#]],
+            0   begin: w sleeps to 30; owed: wake w at 30
+            29  w wakes: refused: Sleeping { until: 30 }
+            30  w wakes: w succeeded; owed: close
+            30  close: the run succeeded with null
+        "#]],
     );
 }
 
@@ -350,8 +350,8 @@ fn a_child_that_is_out_of_time_is_stopped_and_counts_as_failed() {
          c wakes
          c child cancelled",
         &expect![[r#"
-               0 begin: c is ready; owed: start c #1
-               0 c starts: c runs; owed: wake c at 1000
+            0   begin: c is ready; owed: start c #1
+            0   c starts: c runs; owed: wake c at 1000
             1000 c wakes: c should stop; owed: stop c #1
             1000 c child cancelled: c backs off to 1100; owed: wake c at 1100
         "#]],
@@ -376,18 +376,18 @@ fn a_child_that_a_person_cancelled_is_not_begun_again() {
         &plan,
         "c starts\n c child cancelled",
         &expect![[r#"
-           0 begin: c is ready; owed: start c #1
-           0 c starts: c runs; owed: wake c at 1000
-           0 c child cancelled: c failed (cancelled); owed: close
-    "#]],
+            0   begin: c is ready; owed: start c #1
+            0   c starts: c runs; owed: wake c at 1000
+            0   c child cancelled: c failed (cancelled); owed: close
+        "#]],
     );
     check(
         &plan,
         "c starts\n c child failed",
         &expect![[r#"
-           0 begin: c is ready; owed: start c #1
-           0 c starts: c runs; owed: wake c at 1000
-           0 c child failed: c backs off to 100; owed: wake c at 100
-    "#]],
+            0   begin: c is ready; owed: start c #1
+            0   c starts: c runs; owed: wake c at 1000
+            0   c child failed: c backs off to 100; owed: wake c at 100
+        "#]],
     );
 }

@@ -240,7 +240,7 @@ impl<'a> Stage<'a> {
             Err(illegal) => vec![format!("refused: {}", illegal.state)],
         };
         let said = if said.is_empty() { "nothing new".to_owned() } else { said.join("; ") };
-        writeln!(self.transcript, "{:>4} {line}: {said}", self.now).expect("memory");
+        writeln!(self.transcript, "{:<3} {line}: {said}", self.now).expect("memory");
     }
 
     fn changes(&self, after: &Run) -> Vec<String> {
