@@ -52,6 +52,19 @@ impl MemoryJournal {
     }
 }
 
+#[cfg(test)]
+impl MemoryJournal {
+    /// What the store really holds.
+    pub(super) fn raw_pairs(&self, prefix: &[u8]) -> Vec<Pair> {
+        self.shelf.forward(prefix).expect("read")
+    }
+
+    /// Changes behind the journal's back.
+    pub(super) fn raw_change(&self, changes: Vec<Change>) {
+        self.shelf.apply(changes);
+    }
+}
+
 impl Journal for MemoryJournal {
     fn append(&self, batch: Batch, done: Done) {
         let end = self.write(&batch);

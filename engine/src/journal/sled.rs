@@ -70,6 +70,19 @@ impl SledJournal {
     }
 }
 
+#[cfg(test)]
+impl SledJournal {
+    /// What the store really holds.
+    pub(super) fn raw_pairs(&self, prefix: &[u8]) -> Vec<Pair> {
+        self.shelf.forward(prefix).expect("read")
+    }
+
+    /// Changes behind the journal's back.
+    pub(super) fn raw_change(&self, changes: Vec<Change>) {
+        self.shelf.apply(changes).expect("applied");
+    }
+}
+
 impl Journal for SledJournal {
     fn append(&self, batch: Batch, done: Done) {
         self.writer.append(batch, done);
