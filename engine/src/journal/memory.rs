@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use baton_core::id::{Digest, RunId};
 
 use super::ledger::{self, Change, Pair, Scribe, Shelf, Trouble};
-use super::{AppendError, Batch, Closed, Done, History, Journal, JournalError, Unreadable};
+use super::{AppendError, Batch, Done, History, Journal, JournalError, Short};
 use super::{RECORD_BYTES_MAX, keys};
 
 /// Keeps the same records as a journal on disk would, encoded and checked alike, so that
@@ -79,7 +79,7 @@ impl Journal for MemoryJournal {
         &self,
         before: Option<&RunId>,
         limit: usize,
-    ) -> Result<Vec<Result<Closed, (RunId, Unreadable)>>, JournalError> {
+    ) -> Result<Vec<Short>, JournalError> {
         ledger::closed_runs(&self.shelf, before, limit).map_err(JournalError::Unread)
     }
 

@@ -17,7 +17,7 @@ const PREFIX: &str = "BATON_TEST_JOURNAL_PREFIX";
 /// Records of each pair of runs, the last one of which closes it.
 const LENGTH: u64 = 12;
 /// Pairs written at the same time.
-const PAIRS: u64 = 6;
+const PAIRS: usize = 6;
 
 /// What the child writes as record `seq` of a run; now and then a large one.
 fn entry(name: &str, seq: u64) -> Entry {
@@ -25,7 +25,7 @@ fn entry(name: &str, seq: u64) -> Entry {
         0 => begun(name, 1),
         5 => output(name, seq, 90_000),
         seq if seq + 1 == LENGTH => closed(name, seq, 1_000),
-        seq => output(name, seq, (seq as usize * 977) % 9_000),
+        seq => output(name, seq, 977 * usize::try_from(seq).expect("below LENGTH")),
     }
 }
 
@@ -61,7 +61,7 @@ fn the_child_that_writes() {
             }
             // Two rows in flight: batches wait while others are written.
             if generation + seq > 0 {
-                let ends = answers.iter().take(PAIRS as usize);
+                let ends = answers.iter().take(PAIRS);
                 first_error = first_error.or(ends.filter_map(Result::err).last());
             }
             if let Some(error) = first_error {
@@ -172,7 +172,7 @@ fn g2_what_was_acknowledged_survives_sigkill_at_any_moment() {
         }
         child.child.kill().expect("it is ours");
         child.child.wait().expect("it is ours");
-        for line in child.lines.iter() {
+        for line in &child.lines {
             note(&mut stored, &line);
         }
         check(&SledJournal::open(folder.path()).expect("opens after a kill"), &stored);

@@ -33,11 +33,11 @@ impl Spoil for SledJournal {
 macro_rules! every_store {
     ($($test:ident)+) => {
         mod in_memory { $(#[test] fn $test() {
-            super::$test(crate::journal::MemoryJournal::new(9));
+            super::$test(&crate::journal::MemoryJournal::new(9));
         })+ }
         mod on_disk { $(#[test] fn $test() {
             let folder = tempfile::tempdir().expect("a folder");
-            super::$test(crate::journal::SledJournal::open(folder.path()).expect("opens"));
+            super::$test(&crate::journal::SledJournal::open(folder.path()).expect("opens"));
         })+ }
     };
 }
@@ -68,25 +68,25 @@ fn why(journal: &dyn Journal) -> String {
     why.clone()
 }
 
-fn each_flipped_byte_is_found(journal: impl Spoil) {
-    fill(&journal);
+fn each_flipped_byte_is_found(journal: &impl Spoil) {
+    fill(journal);
     let key = keys::part(&run("a"), 1, 0);
     let (_, whole) = journal.pairs(&key).remove(0);
     for index in 0..whole.len() {
         let mut value = whole.clone();
         value[index] ^= 0x10;
         journal.change(vec![(key.clone(), Some(value))]);
-        assert_eq!(why(&journal), "record 1 of run a is damaged: its checksum does not match");
+        assert_eq!(why(journal), "record 1 of run a is damaged: its checksum does not match");
     }
 }
 
-fn each_cut_is_found(journal: impl Spoil) {
-    fill(&journal);
+fn each_cut_is_found(journal: &impl Spoil) {
+    fill(journal);
     let key = keys::part(&run("a"), 1, 0);
     let (_, whole) = journal.pairs(&key).remove(0);
     for length in 0..whole.len() {
         journal.change(vec![(key.clone(), Some(whole[..length].to_vec()))]);
-        assert!(why(&journal).starts_with("record 1 of run a is damaged: "), "{length}");
+        assert!(why(journal).starts_with("record 1 of run a is damaged: "), "{length}");
     }
 }
 
@@ -94,22 +94,22 @@ fn replace(journal: &impl Spoil, seq: u64, sealed: Vec<u8>) {
     journal.change(vec![(keys::part(&run("a"), seq, 0), Some(sealed))]);
 }
 
-fn a_newer_version_is_told_from_damage(journal: impl Spoil) {
-    fill(&journal);
+fn a_newer_version_is_told_from_damage(journal: &impl Spoil) {
+    fill(journal);
     let label = "record 1 of run a";
-    replace(&journal, 1, envelope::seal_as(2, label, envelope::Place::Inline, b"\x01\x02"));
+    replace(journal, 1, envelope::seal_as(2, label, envelope::Place::Inline, b"\x01\x02"));
     assert_eq!(
-        why(&journal),
+        why(journal),
         "record 1 of run a was written by a newer Baton (version 2 of records; this one knows \
          version 1): start that one again, or a newer one"
     );
 }
 
-fn an_unknown_kind_is_told_from_damage(journal: impl Spoil) {
-    fill(&journal);
+fn an_unknown_kind_is_told_from_damage(journal: &impl Spoil) {
+    fill(journal);
     let body = br#"{"teleported":{"at":1}}"#;
-    replace(&journal, 1, envelope::seal("record 1 of run a", envelope::Place::Inline, body));
-    let why = why(&journal);
+    replace(journal, 1, envelope::seal("record 1 of run a", envelope::Place::Inline, body));
+    let why = why(journal);
     assert!(
         why.starts_with(
             "record 1 of run a was written by a newer Baton (unknown variant `teleported`"
@@ -118,33 +118,33 @@ fn an_unknown_kind_is_told_from_damage(journal: impl Spoil) {
     );
 }
 
-fn a_gap_is_found(journal: impl Spoil) {
-    fill(&journal);
+fn a_gap_is_found(journal: &impl Spoil) {
+    fill(journal);
     for missing in [1, 0] {
         journal.change(vec![(keys::part(&run("a"), missing, 0), None)]);
-        assert_eq!(why(&journal), format!("record {missing} of run a is missing"));
+        assert_eq!(why(journal), format!("record {missing} of run a is missing"));
     }
     journal.change(vec![(keys::part(&run("a"), 2, 0), None)]);
-    assert_eq!(why(&journal), "record 0 of run a is missing", "all of them are");
+    assert_eq!(why(journal), "record 0 of run a is missing", "all of them are");
 }
 
-fn a_lost_end_of_a_closed_run_is_found(journal: impl Spoil) {
-    store(&journal, vec![begun("a", 1), output("a", 1, 3), closed("a", 2, 9)]).expect("stored");
+fn a_lost_end_of_a_closed_run_is_found(journal: &impl Spoil) {
+    store(journal, vec![begun("a", 1), output("a", 1, 3), closed("a", 2, 9)]).expect("stored");
     journal.change(vec![(keys::part(&run("a"), 2, 0), None)]);
     let history = journal.events(&run("a")).expect("read").expect("there");
     assert_eq!(history.expect_err("found").why, "record 2 of run a is missing");
 }
 
-fn a_record_under_anothers_key_is_found(journal: impl Spoil) {
-    fill(&journal);
+fn a_record_under_anothers_key_is_found(journal: &impl Spoil) {
+    fill(journal);
     let (_, other) = journal.pairs(&keys::part(&run("b"), 1, 0)).remove(0);
-    replace(&journal, 1, other);
-    assert_eq!(why(&journal), "record 1 of run a is damaged: its checksum does not match");
+    replace(journal, 1, other);
+    assert_eq!(why(journal), "record 1 of run a is damaged: its checksum does not match");
 }
 
-fn a_damaged_summary_costs_only_itself(journal: impl Spoil) {
+fn a_damaged_summary_costs_only_itself(journal: &impl Spoil) {
     for (name, at) in [("a", 5), ("b", 6)] {
-        store(&journal, vec![begun(name, 1), closed(name, 1, at)]).expect("stored");
+        store(journal, vec![begun(name, 1), closed(name, 1, at)]).expect("stored");
     }
     journal.change(vec![(keys::closed(6, &run("b")), Some(vec![1, 2, 3]))]);
     let closed = journal.closed_runs(None, 9).expect("read");

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::journal::{AppendError, Batch, Closed, Entry, Journal};
 
 /// A disk that takes longer than this has stalled; the test fails instead of hanging.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) fn run(name: &str) -> RunId {
     name.parse().expect("a run id")

@@ -44,28 +44,28 @@ every_store! {
     many_threads_append_at_once
 }
 
-fn with<J: Journal>(open: fn(&Path) -> J, test: fn(J)) {
+fn with<J: Journal>(open: fn(&Path) -> J, test: fn(&J)) {
     let folder = tempfile::tempdir().expect("a folder");
-    test(open(folder.path()));
+    test(&open(folder.path()));
 }
 
-fn what_is_stored_is_read_back(journal: impl Journal) {
+fn what_is_stored_is_read_back(journal: &impl Journal) {
     let entries = vec![begun("a", 1), output("a", 1, 10), output("a", 2, 0)];
-    store(&journal, entries.clone()).expect("stored");
+    store(journal, entries.clone()).expect("stored");
     assert_eq!(journal.events(&run("a")), Ok(Some(Ok(events(&entries)))));
     assert_eq!(journal.events(&run("b")), Ok(None));
     // A prefix of another's name is another run.
     assert_eq!(journal.events(&run("aa")), Ok(None));
 }
 
-fn a_run_is_open_until_it_is_closed(journal: impl Journal) {
+fn a_run_is_open_until_it_is_closed(journal: &impl Journal) {
     let entries = vec![begun("a", 1), output("a", 1, 10)];
-    store(&journal, entries.clone()).expect("stored");
+    store(journal, entries.clone()).expect("stored");
     assert_eq!(journal.open_runs(), Ok(vec![(run("a"), Ok(events(&entries)))]));
     assert_eq!(journal.closed_runs(None, 10), Ok(vec![]));
 
     let end = closed("a", 2, 50);
-    store(&journal, vec![end.clone()]).expect("stored");
+    store(journal, vec![end.clone()]).expect("stored");
     assert_eq!(journal.open_runs(), Ok(vec![]));
     let short = end.closed.clone().expect("a summary");
     assert_eq!(journal.closed_runs(None, 10), Ok(vec![Ok(short)]));
@@ -73,20 +73,20 @@ fn a_run_is_open_until_it_is_closed(journal: impl Journal) {
     assert_eq!(journal.events(&run("a")), Ok(Some(Ok(events(&all)))));
 }
 
-fn open_runs_come_in_the_order_they_began(journal: impl Journal) {
+fn open_runs_come_in_the_order_they_began(journal: &impl Journal) {
     for (name, at) in [("c", 1), ("a", 300), ("b", 2)] {
-        store(&journal, vec![begun(name, at)]).expect("stored");
+        store(journal, vec![begun(name, at)]).expect("stored");
     }
     let open = journal.open_runs().expect("read");
     let names: Vec<_> = open.iter().map(|(run, _)| run.as_str()).collect();
     assert_eq!(names, ["c", "b", "a"]);
 }
 
-fn closed_runs_come_newest_first_and_in_pages(journal: impl Journal) {
+fn closed_runs_come_newest_first_and_in_pages(journal: &impl Journal) {
     for (name, at) in [("a", 300), ("b", 2), ("c", 300), ("d", 70_000)] {
-        store(&journal, vec![begun(name, 1), closed(name, 1, at)]).expect("stored");
+        store(journal, vec![begun(name, 1), closed(name, 1, at)]).expect("stored");
     }
-    store(&journal, vec![begun("open", 1)]).expect("stored");
+    store(journal, vec![begun("open", 1)]).expect("stored");
     let page = |before: Option<&str>, limit| -> Vec<String> {
         let closed = journal.closed_runs(before.map(run).as_ref(), limit).expect("read");
         closed.into_iter().map(|closed| closed.expect("whole").run.to_string()).collect()
@@ -98,23 +98,23 @@ fn closed_runs_come_newest_first_and_in_pages(journal: impl Journal) {
     assert_eq!(page(None, 0), [""; 0]);
 }
 
-fn a_batch_over_several_runs_is_stored_whole(journal: impl Journal) {
+fn a_batch_over_several_runs_is_stored_whole(journal: &impl Journal) {
     let batch = vec![begun("a", 1), begun("b", 1), output("a", 1, 5), closed("b", 1, 9)];
-    store(&journal, batch).expect("stored");
+    store(journal, batch).expect("stored");
     assert_eq!(journal.open_runs().expect("read").len(), 1);
     assert_eq!(journal.closed_runs(None, 9).expect("read").len(), 1);
 }
 
-fn a_batch_with_one_bad_entry_leaves_nothing(journal: impl Journal) {
+fn a_batch_with_one_bad_entry_leaves_nothing(journal: &impl Journal) {
     let batch = vec![begun("a", 1), output("a", 1, 5), begun("b", 1), output("b", 7, 5)];
-    let error = store(&journal, batch).expect_err("refused");
+    let error = store(journal, batch).expect_err("refused");
     assert_eq!(
         error.to_string(),
         "record 7 of run b is refused: it does not follow: the next is 1"
     );
     assert_eq!(journal.open_runs(), Ok(vec![]));
     assert_eq!(journal.events(&run("a")), Ok(None));
-    store(&journal, vec![begun("a", 1), output("a", 1, 5)]).expect("as if it had never been");
+    store(journal, vec![begun("a", 1), output("a", 1, 5)]).expect("as if it had never been");
 }
 
 fn refusal(journal: &impl Journal, entry: Entry) -> String {
@@ -124,59 +124,59 @@ fn refusal(journal: &impl Journal, entry: Entry) -> String {
     }
 }
 
-fn what_does_not_follow_is_refused(journal: impl Journal) {
-    assert_eq!(refusal(&journal, output("a", 0, 1)), "a run begins with `Begun`");
-    assert_eq!(refusal(&journal, output("a", 1, 1)), "it does not follow: the next is 0");
+fn what_does_not_follow_is_refused(journal: &impl Journal) {
+    assert_eq!(refusal(journal, output("a", 0, 1)), "a run begins with `Begun`");
+    assert_eq!(refusal(journal, output("a", 1, 1)), "it does not follow: the next is 0");
     let stranger = Entry { run: run("b"), ..begun("a", 1) };
-    assert_eq!(refusal(&journal, stranger), "it begins another run");
-    store(&journal, vec![begun("a", 1)]).expect("stored");
-    assert_eq!(refusal(&journal, begun("a", 1)), "it does not follow: the next is 1");
-    assert_eq!(refusal(&journal, output("a", 2, 1)), "it does not follow: the next is 1");
+    assert_eq!(refusal(journal, stranger), "it begins another run");
+    store(journal, vec![begun("a", 1)]).expect("stored");
+    assert_eq!(refusal(journal, begun("a", 1)), "it does not follow: the next is 1");
+    assert_eq!(refusal(journal, output("a", 2, 1)), "it does not follow: the next is 1");
     let again = Entry { seq: 1, ..begun("a", 1) };
-    assert_eq!(refusal(&journal, again), "the run has begun already");
+    assert_eq!(refusal(journal, again), "the run has begun already");
     let bare = Entry { closed: None, ..closed("a", 1, 2) };
-    assert_eq!(refusal(&journal, bare), "`Closed` goes with the run's summary");
+    assert_eq!(refusal(journal, bare), "`Closed` goes with the run's summary");
     let foreign = Entry { closed: closed("b", 1, 2).closed, ..closed("a", 1, 2) };
-    assert_eq!(refusal(&journal, foreign), "`Closed` goes with the run's summary");
+    assert_eq!(refusal(journal, foreign), "`Closed` goes with the run's summary");
     let early = Entry { closed: closed("a", 1, 2).closed, ..output("a", 1, 2) };
-    assert_eq!(refusal(&journal, early), "a summary goes with `Closed`");
-    store(&journal, vec![output("a", 1, 1)]).expect("what follows is stored");
+    assert_eq!(refusal(journal, early), "a summary goes with `Closed`");
+    store(journal, vec![output("a", 1, 1)]).expect("what follows is stored");
 }
 
-fn an_entry_built_on_a_refused_one_is_refused(journal: impl Journal) {
-    store(&journal, vec![begun("a", 1)]).expect("stored");
-    assert!(store(&journal, vec![output("a", 1, 1), output("a", 3, 1)]).is_err());
-    assert_eq!(refusal(&journal, output("a", 2, 1)), "it does not follow: the next is 1");
+fn an_entry_built_on_a_refused_one_is_refused(journal: &impl Journal) {
+    store(journal, vec![begun("a", 1)]).expect("stored");
+    assert!(store(journal, vec![output("a", 1, 1), output("a", 3, 1)]).is_err());
+    assert_eq!(refusal(journal, output("a", 2, 1)), "it does not follow: the next is 1");
 }
 
-fn a_closed_run_takes_no_more(journal: impl Journal) {
-    store(&journal, vec![begun("a", 1), closed("a", 1, 2)]).expect("stored");
-    assert_eq!(refusal(&journal, output("a", 2, 1)), "the run is closed");
-    assert_eq!(refusal(&journal, begun("a", 1)), "the run is closed");
+fn a_closed_run_takes_no_more(journal: &impl Journal) {
+    store(journal, vec![begun("a", 1), closed("a", 1, 2)]).expect("stored");
+    assert_eq!(refusal(journal, output("a", 2, 1)), "the run is closed");
+    assert_eq!(refusal(journal, begun("a", 1)), "the run is closed");
     let batch = vec![begun("b", 1), closed("b", 1, 2), output("b", 2, 1)];
-    assert!(store(&journal, batch).is_err(), "within one batch as well");
+    assert!(store(journal, batch).is_err(), "within one batch as well");
     assert_eq!(journal.events(&run("b")), Ok(None));
 }
 
-fn a_run_may_begin_and_close_in_one_batch(journal: impl Journal) {
-    store(&journal, vec![begun("a", 1), closed("a", 1, 2)]).expect("stored");
+fn a_run_may_begin_and_close_in_one_batch(journal: &impl Journal) {
+    store(journal, vec![begun("a", 1), closed("a", 1, 2)]).expect("stored");
     assert_eq!(journal.open_runs(), Ok(vec![]));
     assert_eq!(journal.closed_runs(None, 9).expect("read").len(), 1);
 }
 
-fn records_of_all_sizes_come_back(journal: impl Journal) {
+fn records_of_all_sizes_come_back(journal: &impl Journal) {
     let mut entries = vec![begun("a", 1)];
     let sizes = [0, 3_900, 4_096, 8_192, INLINE_BYTES_MAX - 200, INLINE_BYTES_MAX, 3_000_000];
     entries.extend((1..).zip(sizes).map(|(seq, bytes)| output("a", seq, bytes)));
-    store(&journal, entries.clone()).expect("stored");
+    store(journal, entries.clone()).expect("stored");
     assert_eq!(journal.events(&run("a")), Ok(Some(Ok(events(&entries)))));
 }
 
-fn a_record_above_its_bound_is_refused(journal: impl Journal) {
-    store(&journal, vec![begun("a", 1)]).expect("stored");
-    let why = refusal(&journal, output("a", 1, RECORD_BYTES_MAX));
+fn a_record_above_its_bound_is_refused(journal: &impl Journal) {
+    store(journal, vec![begun("a", 1)]).expect("stored");
+    let why = refusal(journal, output("a", 1, RECORD_BYTES_MAX));
     assert!(why.ends_with("at most 33554432 are kept"), "{why}");
-    store(&journal, vec![output("a", 1, 1)]).expect("later ones are stored");
+    store(journal, vec![output("a", 1, 1)]).expect("later ones are stored");
 }
 
 fn nested(levels: usize) -> Entry {
@@ -188,16 +188,16 @@ fn nested(levels: usize) -> Entry {
     entry
 }
 
-fn a_value_too_deep_to_read_is_refused(journal: impl Journal) {
-    store(&journal, vec![begun("a", 1)]).expect("stored");
-    assert_eq!(refusal(&journal, nested(128)), "its output is nested deeper than 127 levels");
+fn a_value_too_deep_to_read_is_refused(journal: &impl Journal) {
+    store(journal, vec![begun("a", 1)]).expect("stored");
+    assert_eq!(refusal(journal, nested(128)), "its output is nested deeper than 127 levels");
     let deepest = nested(127);
-    store(&journal, vec![deepest.clone()]).expect("stored");
+    store(journal, vec![deepest.clone()]).expect("stored");
     let history = journal.events(&run("a")).expect("read").expect("there").expect("whole");
     assert_eq!(history[1], deepest.event);
 }
 
-fn plugins_are_kept_by_their_digest(journal: impl Journal) {
+fn plugins_are_kept_by_their_digest(journal: &impl Journal) {
     let bytes = vec![7; 100_000];
     let digest = Digest::of(&bytes);
     assert_eq!(journal.plugin(digest), Ok(None));
@@ -209,10 +209,9 @@ fn plugins_are_kept_by_their_digest(journal: impl Journal) {
     }
 }
 
-fn many_threads_append_at_once(journal: impl Journal) {
+fn many_threads_append_at_once(journal: &impl Journal) {
     std::thread::scope(|scope| {
         for thread in 0..8 {
-            let journal = &journal;
             scope.spawn(move || {
                 let name = format!("run-{thread}");
                 store(journal, vec![begun(&name, thread)]).expect("stored");

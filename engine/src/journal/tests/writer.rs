@@ -25,13 +25,10 @@ enum Order {
 
 impl Store for Told {
     fn stage(&mut self, batch: &Batch) -> Result<Vec<Change>, AppendError> {
-        let entry = &batch.entries[0];
-        match &entry.event {
-            baton_core::run::event::Event::Begun { at, .. } if Some(*at) == self.refuse_at => {
-                Err(AppendError::Unwritten("told so".to_owned()))
-            }
-            _ => Ok(vec![(vec![1], None)]),
+        if self.refuse_at.is_some_and(|number| batch.entries == [begun("a", number)]) {
+            return Err(AppendError::Unwritten("told so".to_owned()));
         }
+        Ok(vec![(vec![1], None)])
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), String> {
