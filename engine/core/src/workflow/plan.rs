@@ -270,6 +270,16 @@ pub struct Step {
     /// What to do with an attempt that has intents and was cut off; none: as the
     /// plugin says.
     pub when_interrupted: Option<WhenInterrupted>,
+    /// See [`Step::changes_nothing`].
+    pub(crate) changes_nothing: bool,
+}
+
+impl Step {
+    /// Whether it can change nothing outside: by its grants it only reads, or it is
+    /// a child workflow of such steps, an approval, a wait or a report.
+    pub fn changes_nothing(&self) -> bool {
+        self.changes_nothing
+    }
 }
 
 /// What a step does.
