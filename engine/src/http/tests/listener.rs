@@ -52,7 +52,8 @@ async fn the_end_lets_open_requests_out_and_takes_no_more() {
     let address = server.address;
     let mut open = TcpStream::connect(address).await.unwrap();
     open.write_all(b"GET /runs HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let Some(Input::List { reply, .. }) = inputs.recv().await else { panic!("no list") };
+    let asked = tokio::time::timeout(SOON, inputs.recv()).await.expect("the loop is asked");
+    let Some(Input::List { reply, .. }) = asked else { panic!("no list") };
     server.stop.send(()).unwrap();
     let refused = async {
         while TcpStream::connect(address).await.is_ok() {
