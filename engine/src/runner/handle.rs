@@ -187,6 +187,11 @@ impl Handle {
         let _ = self.ask(|reply| Input::Stop { grace_ms, reply }).await;
     }
 
+    /// Ends when the loop has ended.
+    pub async fn ended(&self) {
+        self.inbox.closed().await;
+    }
+
     async fn command(
         &self,
         make: impl FnOnce(oneshot::Sender<Result<(), CommandError>>) -> Input,
