@@ -156,7 +156,7 @@ impl Library {
     /// All its flaws.
     pub fn check(&self, name: &str) -> Result<Arc<Plan>, Flaws> {
         let source = self.sources.get(name).map_or("", |source| &source.text);
-        workflow::check(name, source, &self.facts).map(Arc::new)
+        workflow::check(name, source, &self.facts)
     }
 
     /// The flaws as text for the author.
