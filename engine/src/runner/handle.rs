@@ -37,6 +37,18 @@ pub enum Admission {
     Duplicate(RunId),
 }
 
+impl Admission {
+    /// The run that answers the trigger.
+    pub fn run(&self) -> &RunId {
+        match self {
+            Self::Started(run)
+            | Self::Queued { run, .. }
+            | Self::Joined(run)
+            | Self::Duplicate(run) => run,
+        }
+    }
+}
+
 /// Why no run began.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BeginError {
@@ -173,6 +185,11 @@ impl Handle {
     /// passed, and stops the loop. What is cut off goes on at the next start.
     pub async fn stop(&self, grace_ms: Millis) {
         let _ = self.ask(|reply| Input::Stop { grace_ms, reply }).await;
+    }
+
+    /// Ends when the loop has ended.
+    pub async fn ended(&self) {
+        self.inbox.closed().await;
     }
 
     async fn command(

@@ -62,7 +62,9 @@ impl Run {
                 let params = self.fill(plan, attempt, &child.with)?;
                 return Ok(Invocation::Child { plan: Arc::clone(&child.plan), params });
             }
-            (Side::Do, Action::Approval(_) | Action::Wait { .. }) => return Err(nothing_to_do(&step.name)),
+            (Side::Do, Action::Approval(_) | Action::Wait { .. }) => {
+                return Err(nothing_to_do(&step.name));
+            }
         };
         let pin = *self.begun().plugins.get(&call.plugin).ok_or_else(|| {
             Fault::permanent("no-plugin", format!("the run began without plugin `{}`", call.plugin))
@@ -84,12 +86,15 @@ impl Run {
         template: &crate::expression::Template,
     ) -> Result<Json, Fault> {
         let scope = self.scope(plan, attempt.place, &template.variables());
-        template.render(&scope).map_err(|error| Fault::permanent("expression", format!("with: {error}")))
+        template
+            .render(&scope)
+            .map_err(|error| Fault::permanent("expression", format!("with: {error}")))
     }
 
     fn grants(&self, call: &PluginCall) -> Result<Grants, Fault> {
         let fill = |grant: &RedisGrant| {
-            let name = grant.cluster.strip_prefix("${params.").and_then(|rest| rest.strip_suffix('}'));
+            let name =
+                grant.cluster.strip_prefix("${params.").and_then(|rest| rest.strip_suffix('}'));
             let Some(name) = name else { return Ok(grant.clone()) };
             let value = self.begun().params.get(name).and_then(Json::as_str).ok_or_else(|| {
                 let message = format!("grants.redis.cluster: param `{name}` is not text");
@@ -104,7 +109,9 @@ impl Run {
         let Some(item) = self.item(attempt.place) else { return Vec::new() };
         item.calls()
             .iter()
-            .filter(|record| record.attempt.side == attempt.side && record.attempt.number < attempt.number)
+            .filter(|record| {
+                record.attempt.side == attempt.side && record.attempt.number < attempt.number
+            })
             .map(|record| Done { attempt: record.attempt.number, call: record.call.clone() })
             .collect()
     }

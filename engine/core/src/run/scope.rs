@@ -18,9 +18,9 @@ impl Run {
         let scope = self.common(plan, &|name| {
             variables.iter().any(|variable| {
                 variable == "steps"
-                    || variable.strip_prefix("steps.").is_some_and(|rest| {
-                        rest.split('.').next() == Some(name)
-                    })
+                    || variable
+                        .strip_prefix("steps.")
+                        .is_some_and(|rest| rest.split('.').next() == Some(name))
             })
         });
         let step = self.step(place.step);
@@ -42,7 +42,8 @@ impl Run {
             let (name, state) = (&plan.step(id).name, self.step(id));
             status.insert(name.clone(), Json::from(state.status()));
             if let Some(fault) = state.items().iter().find_map(|item| item.fault()) {
-                faults.insert(name.clone(), json!({ "code": fault.code, "message": fault.message }));
+                faults
+                    .insert(name.clone(), json!({ "code": fault.code, "message": fault.message }));
             }
             if wanted(name)
                 && state.has_succeeded()
