@@ -89,8 +89,10 @@ fn a_killed_node_keeps_its_port_and_its_data() {
     query::ask::<String>(node, &["SET", "kept", "yes"]).unwrap();
     // A killed process loses nothing that write(2) took; only a killed machine does.
     node.restart().unwrap();
-    wait_until("it answers again", SOON, || query::role(node).is_some()).unwrap();
-    assert_eq!(query::ask::<String>(node, &["GET", "kept"]).unwrap(), "yes");
+    wait_until("it has loaded its data", SOON, || {
+        query::ask::<String>(node, &["GET", "kept"]).is_ok_and(|text| text == "yes")
+    })
+    .unwrap();
 }
 
 #[test]
