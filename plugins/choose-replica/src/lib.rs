@@ -1,0 +1,1 @@
+//! Chooses the replica to promote, with a reason for each candidate.

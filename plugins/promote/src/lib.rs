@@ -1,0 +1,1 @@
+//! Makes a replica the master and everyone follow it.
