@@ -37,7 +37,7 @@ enum Toolchain {
 /// # Errors
 /// No toolchain and none can be installed; a guest does not compile; a module that
 /// is no component of ours.
-pub fn build(root: &Path) -> Result<()> {
+pub(crate) fn build(root: &Path) -> Result<()> {
     let toolchain = toolchain(root)?;
     let modules = compile(root, &toolchain)?;
     ensure!(!modules.is_empty(), "plugins/ holds no guest (no cdylib was built)");
@@ -58,7 +58,7 @@ pub fn build(root: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Says exactly what to install by hand.
-pub fn ensure_toolchain() -> Result<()> {
+pub(crate) fn ensure_toolchain() -> Result<()> {
     toolchain(Path::new(".")).map(drop)
 }
 
