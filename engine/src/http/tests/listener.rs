@@ -1,3 +1,4 @@
+use std::fmt::Write;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,7 +31,7 @@ async fn too_many_headers_are_431() {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let mut head = "GET /livez HTTP/1.1\r\nhost: x\r\n".to_owned();
     for number in 0..70 {
-        head.push_str(&format!("x-{number}: y\r\n"));
+        write!(head, "x-{number}: y\r\n").unwrap();
     }
     stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
     let said = until_closed(&mut stream).await;

@@ -51,15 +51,15 @@ pub(crate) fn signature(id: &str, timestamp: &str, body: &[u8]) -> String {
     SigningKey::parse(&secret).unwrap().header(id, timestamp, body)
 }
 
-fn judge(webhook: Webhook, headers: &[(&str, &str)], body: &[u8]) -> Result<Verdict, Refusal> {
+fn judge(webhook: &Webhook, headers: &[(&str, &str)], body: &[u8]) -> Result<Verdict, Refusal> {
     let (_folder, secrets) = secrets();
     let path = webhook.path.clone();
-    let hooks = Hooks::gather([("failover", &webhook)], &secrets, loopback()).unwrap();
+    let hooks = Hooks::gather([("failover", webhook)], &secrets, loopback()).unwrap();
     let find = |name: &str| headers.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
     hooks.get(&path).unwrap().judge(&Delivery { headers: &find, body, now: NOW })
 }
 
-fn judge_open(webhook: Webhook, body: &Json) -> Result<Verdict, Refusal> {
+fn judge_open(webhook: &Webhook, body: &Json) -> Result<Verdict, Refusal> {
     judge(webhook, &[], body.to_string().as_bytes())
 }
 
@@ -80,7 +80,7 @@ fn an_alert_becomes_a_wish_with_params_key_and_evidence() {
     let mut hook = webhook("am", WebhookFormat::Alertmanager, WebhookAuth::None);
     hook.when = Some(Condition::parse("status == 'firing' and receiver == 'r'").unwrap());
     hook.params = Template::parse(json!({"cluster": "${labels.cluster}"})).unwrap();
-    let begin = begun(judge_open(hook, &firing()));
+    let begin = begun(judge_open(&hook, &firing()));
     assert_eq!(begin.workflow, "failover");
     assert_eq!(begin.params, json!({"cluster": "bondx"}));
     assert_eq!((begin.trigger.kind, begin.trigger.source.as_str()), (TriggerKind::Webhook, "am"));
@@ -92,13 +92,13 @@ fn an_alert_becomes_a_wish_with_params_key_and_evidence() {
 #[test]
 fn resolved_and_unmatched_deliveries_are_ignored_with_the_reason() {
     let hook = || webhook("am", WebhookFormat::Alertmanager, WebhookAuth::None);
-    let Ok(Verdict::Ignored(reason)) = judge_open(hook(), &json!({"status": "resolved"})) else {
+    let Ok(Verdict::Ignored(reason)) = judge_open(&hook(), &json!({"status": "resolved"})) else {
         panic!("a resolved group starts nothing");
     };
     assert!(reason.contains("resolved"));
     let mut picky = hook();
     picky.when = Some(Condition::parse("labels.cluster == 'other'").unwrap());
-    let Ok(Verdict::Ignored(reason)) = judge_open(picky, &firing()) else {
+    let Ok(Verdict::Ignored(reason)) = judge_open(&picky, &firing()) else {
         panic!("a condition that does not hold starts nothing");
     };
     assert!(reason.contains("labels.cluster == 'other'"));
@@ -108,7 +108,7 @@ fn resolved_and_unmatched_deliveries_are_ignored_with_the_reason() {
 fn an_expression_that_fails_is_not_the_senders_fault() {
     let mut hook = webhook("am", WebhookFormat::Alertmanager, WebhookAuth::None);
     hook.when = Some(Condition::parse("labels.nope.deeper == 1").unwrap());
-    let refusal = judge_open(hook, &firing()).unwrap_err();
+    let refusal = judge_open(&hook, &firing()).unwrap_err();
     assert!(matches!(refusal, Refusal::Expression { place: "when", .. }), "{refusal:?}");
 }
 
@@ -118,7 +118,7 @@ fn a_json_delivery_is_known_by_its_key_else_by_its_id_else_not_at_all() {
     let hook = |auth| webhook("j", WebhookFormat::Json, auth);
     let mut keyed = hook(WebhookAuth::None);
     keyed.dedup_key = Some(Template::parse(json!("${body.id}")).unwrap());
-    assert_eq!(begun(judge(keyed.clone(), &[], body)).trigger.dedup.unwrap().key, "j:7");
+    assert_eq!(begun(judge(&keyed, &[], body)).trigger.dedup.unwrap().key, "j:7");
     let signature = signature("msg_1", "1614265330", body);
     let headers = [
         ("webhook-id", "msg_1"),
@@ -126,24 +126,24 @@ fn a_json_delivery_is_known_by_its_key_else_by_its_id_else_not_at_all() {
         ("webhook-signature", signature.as_str()),
     ];
     let signed = hook(WebhookAuth::StandardWebhooks(vec!["signing".to_owned()]));
-    assert_eq!(begun(judge(signed, &headers, body)).trigger.dedup.unwrap().key, "j:msg_1");
-    assert_eq!(begun(judge(hook(WebhookAuth::None), &[], body)).trigger.dedup, None);
+    assert_eq!(begun(judge(&signed, &headers, body)).trigger.dedup.unwrap().key, "j:msg_1");
+    assert_eq!(begun(judge(&hook(WebhookAuth::None), &[], body)).trigger.dedup, None);
     for empty in [json!({"id": ""}), json!({"id": null})] {
-        let refusal = judge_open(keyed.clone(), &empty).unwrap_err();
+        let refusal = judge_open(&keyed, &empty).unwrap_err();
         assert!(matches!(refusal, Refusal::Unfit(_)), "{refusal:?}");
     }
     let long = json!({"id": "x".repeat(5_000)});
-    assert!(begun(judge_open(keyed, &long)).trigger.dedup.unwrap().key.len() < 100);
+    assert!(begun(judge_open(&keyed, &long)).trigger.dedup.unwrap().key.len() < 100);
 }
 
 #[test]
 fn strangers_are_refused_before_anything_is_parsed() {
     let bearer = WebhookAuth::Bearer(vec!["token".to_owned()]);
     let hook = || webhook("j", WebhookFormat::Json, bearer.clone());
-    let refusal = judge(hook(), &[("authorization", "Bearer wrong")], b"{rubbish").unwrap_err();
+    let refusal = judge(&hook(), &[("authorization", "Bearer wrong")], b"{rubbish").unwrap_err();
     assert!(matches!(refusal, Refusal::Unauthenticated(_)), "{refusal:?}");
     let refusal =
-        judge(hook(), &[("authorization", "Bearer open-sesame")], b"{rubbish").unwrap_err();
+        judge(&hook(), &[("authorization", "Bearer open-sesame")], b"{rubbish").unwrap_err();
     assert!(matches!(refusal, Refusal::NotJson(_)), "{refusal:?}");
 }
 
@@ -152,14 +152,14 @@ fn rubbish_is_told_from_what_does_not_fit() {
     let deep = format!("{{\"a\":{}", "[".repeat(100_000));
     let hook = |format| webhook("j", format, WebhookAuth::None);
     for body in [&b""[..], b"\xff{}", b"{", b"{}x", b"nope", deep.as_bytes()] {
-        let refusal = judge(hook(WebhookFormat::Json), &[], body).unwrap_err();
+        let refusal = judge(&hook(WebhookFormat::Json), &[], body).unwrap_err();
         assert!(matches!(refusal, Refusal::NotJson(_)), "{refusal:?}");
     }
     for body in [&b"[]"[..], b"1", b"null", b"\"x\""] {
-        let refusal = judge(hook(WebhookFormat::Json), &[], body).unwrap_err();
+        let refusal = judge(&hook(WebhookFormat::Json), &[], body).unwrap_err();
         assert!(matches!(refusal, Refusal::Unfit(_)), "{refusal:?}");
     }
-    let refusal = judge(hook(WebhookFormat::Alertmanager), &[], b"{}").unwrap_err();
+    let refusal = judge(&hook(WebhookFormat::Alertmanager), &[], b"{}").unwrap_err();
     assert!(refusal.to_string().contains("format = \"json\""), "{refusal}");
 }
 
@@ -225,8 +225,8 @@ proptest! {
     #[test]
     fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..200), json in any_json()) {
         for format in [WebhookFormat::Alertmanager, WebhookFormat::Json] {
-            let _ = judge(webhook("h", format, WebhookAuth::None), &[], &body);
-            let _ = judge_open(webhook("h", format, WebhookAuth::None), &json);
+            let _ = judge(&webhook("h", format, WebhookAuth::None), &[], &body);
+            let _ = judge_open(&webhook("h", format, WebhookAuth::None), &json);
         }
     }
 
@@ -235,7 +235,7 @@ proptest! {
         let names = ["authorization", "webhook-id", "webhook-timestamp", "webhook-signature"];
         let headers = names.map(|name| (name, header.as_str()));
         for auth in [WebhookAuth::Bearer(vec!["token".to_owned()]), WebhookAuth::StandardWebhooks(vec!["signing".to_owned()])] {
-            prop_assert!(judge(webhook("h", WebhookFormat::Json, auth), &headers, &body).is_err());
+            prop_assert!(judge(&webhook("h", WebhookFormat::Json, auth), &headers, &body).is_err());
         }
     }
 }
