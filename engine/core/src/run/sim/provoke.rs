@@ -41,7 +41,9 @@ impl World<'_> {
             5 if self.ledger.admitted => Some(Event::Admitted { at }),
             5 => Some(Event::Admitted { at: 0 }),
             6 => self.unfinished().then_some(Event::Closed { at }),
-            7 if self.ledger.cancel.is_some() => Some(Event::Cancelled { at, by: Cause::Parent }),
+            7 if self.ledger.cancel.is_some() || !self.unfinished() => {
+                Some(Event::Cancelled { at, by: Cause::Parent })
+            }
             8 => self.child(at),
             9 => Some(Event::Started { at, attempt: AttemptId { place: nowhere, ..never } }),
             10 => Some(Event::Interrupted { at, attempt: AttemptId { place: nowhere, ..never } }),
