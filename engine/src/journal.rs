@@ -160,6 +160,8 @@ pub struct Closed {
     pub key: Option<String>,
     /// How a repeat of its trigger is recognised.
     pub dedup: Option<Dedup>,
+    /// Whether it changed anything outside; only then does a cool-down follow.
+    pub acted: bool,
 }
 
 /// Why the records of one run cannot be used. The others are not affected.

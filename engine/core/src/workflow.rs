@@ -7,4 +7,12 @@
 //! **Invariant:** a [`plan::Plan`] exists only if `check` found no flaw; nothing
 //! after `check` checks again.
 
+mod document;
+
+mod check;
+pub mod flaw;
+mod params;
 pub mod plan;
+
+pub use check::{Library, PluginFacts, check};
+pub use flaw::{Flaw, Flaws};

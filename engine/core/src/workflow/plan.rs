@@ -6,7 +6,7 @@ use std::sync::Arc;
 use petgraph::graph::DiGraph;
 
 use crate::expression::{Condition, Template};
-use crate::id::{Digest, StepId};
+use crate::id::{AttemptId, Digest, Side, StepId};
 use crate::{Json, Millis};
 
 /// A workflow after `check`: typed, acyclic, pinned by the digest of its source.
@@ -58,6 +58,10 @@ impl Plan {
     /// The step with this id.
     pub fn step(&self, id: StepId) -> &Step {
         &self.steps[usize::from(id.0)]
+    }
+    /// Whether this attempt is a child run.
+    pub fn is_child(&self, attempt: AttemptId) -> bool {
+        attempt.side == Side::Do && matches!(self.step(attempt.place.step).action, Action::Workflow(_))
     }
     /// The step with this name.
     pub fn find(&self, name: &str) -> Option<StepId> {
@@ -270,6 +274,16 @@ pub struct Step {
     /// What to do with an attempt that has intents and was cut off; none: as the
     /// plugin says.
     pub when_interrupted: Option<WhenInterrupted>,
+    /// See [`Step::changes_nothing`].
+    pub(crate) changes_nothing: bool,
+}
+
+impl Step {
+    /// Whether it can change nothing outside: by its grants it only reads, or it is
+    /// a child workflow of such steps, an approval, a wait or a report.
+    pub fn changes_nothing(&self) -> bool {
+        self.changes_nothing
+    }
 }
 
 /// What a step does.

@@ -78,6 +78,7 @@ pub(in crate::journal) struct Closed {
     source: String,
     key: Option<String>,
     dedup: Option<Dedup>,
+    acted: bool,
 }
 
 impl Event {
@@ -225,6 +226,7 @@ impl Closed {
             source,
             key,
             dedup,
+            acted,
         } = closed;
         Self {
             run: RunId::to_string(run),
@@ -236,6 +238,7 @@ impl Closed {
             source: source.clone(),
             key: key.clone(),
             dedup: dedup.as_ref().map(Dedup::of),
+            acted: *acted,
         }
     }
 
@@ -251,6 +254,7 @@ impl Closed {
             source: self.source,
             key: self.key,
             dedup: self.dedup.map(Dedup::into_core),
+            acted: self.acted,
         })
     }
 }

@@ -1,0 +1,122 @@
+//! What an attempt is to do: the plan's templates, filled from the run.
+
+use std::sync::Arc;
+
+use crate::id::{AttemptId, Side};
+use crate::run::event::{Call, Pin};
+use crate::run::fault::Fault;
+use crate::run::state::Run;
+use crate::workflow::plan::{Action, Grants, Plan, PluginCall, RedisGrant};
+use crate::{Json, Millis};
+
+/// An attempt's work, ready to be done.
+#[derive(Clone, Debug)]
+pub enum Invocation {
+    /// Run a plugin.
+    Plugin {
+        /// Its name.
+        name: String,
+        /// The build to use.
+        pin: Pin,
+        /// Its input.
+        input: Json,
+        /// What it may reach; cluster names filled in.
+        grants: Grants,
+        /// Bound on its wall time, in milliseconds.
+        timeout_ms: Millis,
+        /// Changing calls of earlier attempts on the same side, oldest first.
+        done: Vec<Done>,
+    },
+    /// Begin a child run.
+    Child {
+        /// Its plan.
+        plan: Arc<Plan>,
+        /// Its params, not yet bound.
+        params: Json,
+    },
+    /// Render the run so far.
+    Report,
+}
+
+/// A changing call of an earlier attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// The attempt's number.
+    pub attempt: u32,
+    /// The call.
+    pub call: Call,
+}
+
+impl Run {
+    /// What `attempt` is to do.
+    ///
+    /// # Errors
+    /// A permanent [`Fault`] if a template cannot be filled.
+    pub fn invocation(&self, plan: &Plan, attempt: AttemptId) -> Result<Invocation, Fault> {
+        let step = plan.step(attempt.place.step);
+        let call = match (attempt.side, &step.action) {
+            (Side::Undo, _) => step.undo.as_ref().ok_or_else(|| nothing_to_do(&step.name))?,
+            (Side::Do, Action::Plugin(call)) => call,
+            (Side::Do, Action::Report) => return Ok(Invocation::Report),
+            (Side::Do, Action::Workflow(child)) => {
+                let params = self.fill(plan, attempt, &child.with)?;
+                return Ok(Invocation::Child { plan: Arc::clone(&child.plan), params });
+            }
+            (Side::Do, Action::Approval(_) | Action::Wait { .. }) => {
+                return Err(nothing_to_do(&step.name));
+            }
+        };
+        let pin = *self.begun().plugins.get(&call.plugin).ok_or_else(|| {
+            Fault::permanent("no-plugin", format!("the run began without plugin `{}`", call.plugin))
+        })?;
+        Ok(Invocation::Plugin {
+            name: call.plugin.clone(),
+            pin,
+            input: self.fill(plan, attempt, &call.with)?,
+            grants: self.grants(call)?,
+            timeout_ms: step.timeout_ms,
+            done: self.done(attempt),
+        })
+    }
+
+    fn fill(
+        &self,
+        plan: &Plan,
+        attempt: AttemptId,
+        template: &crate::expression::Template,
+    ) -> Result<Json, Fault> {
+        let scope = self.scope(plan, attempt.place, &template.variables());
+        template
+            .render(&scope)
+            .map_err(|error| Fault::permanent("expression", format!("with: {error}")))
+    }
+
+    fn grants(&self, call: &PluginCall) -> Result<Grants, Fault> {
+        let fill = |grant: &RedisGrant| {
+            let name =
+                grant.cluster.strip_prefix("${params.").and_then(|rest| rest.strip_suffix('}'));
+            let Some(name) = name else { return Ok(grant.clone()) };
+            let value = self.begun().params.get(name).and_then(Json::as_str).ok_or_else(|| {
+                let message = format!("grants.redis.cluster: param `{name}` is not text");
+                Fault::permanent("expression", message)
+            })?;
+            Ok(RedisGrant { cluster: value.to_owned(), ..grant.clone() })
+        };
+        Ok(Grants { redis: call.grants.redis.iter().map(fill).collect::<Result<_, Fault>>()? })
+    }
+
+    fn done(&self, attempt: AttemptId) -> Vec<Done> {
+        let Some(item) = self.item(attempt.place) else { return Vec::new() };
+        item.calls()
+            .iter()
+            .filter(|record| {
+                record.attempt.side == attempt.side && record.attempt.number < attempt.number
+            })
+            .map(|record| Done { attempt: record.attempt.number, call: record.call.clone() })
+            .collect()
+    }
+}
+
+fn nothing_to_do(step: &str) -> Fault {
+    Fault::permanent("internal", format!("step `{step}` has nothing to run"))
+}
