@@ -43,8 +43,9 @@ use super::{
 /// Pages kept in memory. Reads happen at start and when a person looks.
 const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How long sled's threads of an earlier journal in this process may hold its file.
-const RELEASE_MS_MAX: Duration = Duration::from_secs(5);
-const RELEASE_MS_STEP: Duration = Duration::from_millis(10);
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+/// How often to look.
+const RELEASE_POLL: Duration = Duration::from_millis(10);
 
 /// A journal in a folder.
 pub struct SledJournal {
@@ -200,7 +201,7 @@ fn open_store(folder: &Path, store: &Path) -> Result<Db, OpenError> {
     let config =
         ::sled::Config::new().path(store).cache_capacity(CACHE_BYTES_MAX).flush_every_ms(None);
     let damaged = |why: String| OpenError::Damaged { path: folder.to_owned(), why };
-    let patience_ends = Instant::now() + RELEASE_MS_MAX;
+    let patience_ends = Instant::now() + RELEASE_MAX;
     loop {
         match guarded(|| config.open()).map_err(damaged)? {
             Ok(db) => return Ok(db),
@@ -208,7 +209,7 @@ fn open_store(folder: &Path, store: &Path) -> Result<Db, OpenError> {
                 if Instant::now() > patience_ends {
                     return Err(OpenError::Locked { path: folder.to_owned(), pid: None });
                 }
-                thread::sleep(RELEASE_MS_STEP);
+                thread::sleep(RELEASE_POLL);
             }
             Err(::sled::Error::Io(error)) => return Err(OpenError::of(store, error)),
             Err(error) => return Err(damaged(error.to_string())),

@@ -179,10 +179,10 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn summary() -> impl Strategy<Value = Closed> {
-    let when = any::<(u64, u64)>();
+    let when = any::<(u64, u64, bool)>();
     let texts = (text(), text(), option::of(text()));
     (run(), texts, when, outcome(), kind(), option::of(dedup())).prop_map(
-        |(run, (workflow, source, key), (begun_at, closed_at), outcome, trigger, dedup)| Closed {
+        |(run, (workflow, source, key), (begun_at, closed_at, acted), outcome, trigger, dedup)| Closed {
             run,
             workflow,
             begun_at,
@@ -192,6 +192,7 @@ fn summary() -> impl Strategy<Value = Closed> {
             source,
             key,
             dedup,
+            acted,
         },
     )
 }

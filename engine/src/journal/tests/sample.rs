@@ -71,6 +71,7 @@ pub(super) fn closed(name: &str, seq: u64, at: Millis) -> Entry {
         source: "alertmanager".to_owned(),
         key: Some("redis:bondx".to_owned()),
         dedup: Some(Dedup { key: "abc".to_owned(), for_ms: 600_000 }),
+        acted: true,
     };
     Entry { run: run(name), seq, event: Event::Closed { at }, closed: Some(closed) }
 }
