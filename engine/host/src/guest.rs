@@ -25,7 +25,7 @@ mod bindings {
 }
 
 pub(crate) use bindings::baton::plugin as wit;
-pub(crate) use bindings::{Plugin as Exports, PluginPre as ExportsPre};
+pub(crate) use bindings::PluginPre as ExportsPre;
 
 /// What a store holds.
 pub(crate) struct Data {

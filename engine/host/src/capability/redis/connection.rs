@@ -4,6 +4,7 @@
 //! the next call opens another.
 
 use std::io;
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -44,37 +45,18 @@ impl Connection {
         // Replies are waited for, so every command leaves at once; without the
         // option it only leaves later.
         let _ = stream.set_nodelay(true);
-        timeout_at(deadline, Self::welcome(known, address, kind, stream))
+        let stream = timeout_at(deadline, secured(known, address, stream))
             .await
-            .unwrap_or_else(|_| Err(silent(address, "the log-in")))
-    }
-
-    async fn welcome(
-        known: &Known,
-        address: &str,
-        kind: MemberKind,
-        stream: TcpStream,
-    ) -> Result<Self, Error> {
-        let stream: Box<dyn Stream> = match &known.tls {
-            None => Box::new(stream),
-            Some(config) => {
-                let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
-                let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-                    .map_err(|_| unreachable(address, "its host is no name that TLS can check"))?;
-                let stream = TlsConnector::from(config.clone())
-                    .connect(name, stream)
-                    .await
-                    .map_err(|error| insecure(address, &error))?;
-                Box::new(stream)
-            }
-        };
+            .unwrap_or_else(|_| Err(silent(address, "the TLS handshake (check `tls` of the cluster)")))?;
         let mut connection =
             Self { address: address.to_owned(), stream, reader: Reader::default() };
         let auth = match kind {
             MemberKind::Data => &known.cluster.auth,
             MemberKind::Sentinel => &known.cluster.sentinel_auth,
         };
-        connection.log_in(auth, known.cluster.resp).await?;
+        timeout_at(deadline, connection.log_in(auth, known.cluster.resp))
+            .await
+            .unwrap_or_else(|_| Err(silent(address, "the log-in")))?;
         Ok(connection)
     }
 
@@ -170,6 +152,22 @@ impl Connection {
         };
         let message = tame(&broken.to_string(), limits::OUTCOME_TEXT_BYTES_MAX);
         Error { kind, message: format!("{}: {message}", self.address) }
+    }
+}
+
+/// TLS, where the cluster wants it.
+async fn secured(
+    known: &Known,
+    address: &str,
+    stream: TcpStream,
+) -> Result<Box<dyn Stream>, Error> {
+    let Some(config) = &known.tls else { return Ok(Box::new(stream)) };
+    let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+        .map_err(|_| unreachable(address, "its host is no name that TLS can check"))?;
+    match TlsConnector::from(Arc::clone(config)).connect(name, stream).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(insecure(address, &error)),
     }
 }
 
