@@ -277,6 +277,61 @@ async fn progress_reaches_the_wall_tamed() {
     assert_eq!(*wall.0.lock().unwrap(), ["1/Some(2) half\\u{1b}[2J"]);
 }
 
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_log_lines_is_cut_and_cannot_forge_lines() {
+    let lab = Lab::new();
+    let plugin = lab.load(&Guest {
+        imports: r#"(import "baton:plugin/log@1.0.0" "write" (func $write (param i32 i32 i32)))"#,
+        parts: r#"(data (i32.const 8192) "half\0aFORGED") (global $left (mut i32) (i32.const 3000))"#,
+        ..Guest::running(
+            "(loop $more
+               (call $write (i32.const 1) (i32.const 8192) (i32.const 11))
+               (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+               (br_if $more (global.get $left)))
+             i32.const 2048",
+        )
+    });
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .with_writer(move || writer.clone())
+        .finish();
+    let logged = tracing::subscriber::set_default(subscriber);
+    lab.host.run(attempt(plugin), Arc::new(Quiet::default())).await.unwrap();
+    drop(logged);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["target"] == "baton::plugin")
+        .collect();
+    assert_eq!(lines.len(), 1_001);
+    let fields = &lines[0]["fields"];
+    assert_eq!(fields["message"], "half\\nFORGED");
+    assert_eq!(
+        (&fields["run"], &fields["step"], &fields["attempt"]),
+        (&json!("r-1"), &json!("try"), &json!(1))
+    );
+    let last = lines[1_000]["fields"]["message"].as_str().unwrap();
+    assert!(last.contains("cut here: more than 1000 lines"), "{last}");
+}
+
 #[tokio::test]
 async fn g7_describe_reaches_nothing() {
     let lab = Lab::new();
@@ -319,7 +374,8 @@ fn foreign_imports_and_missing_exports_are_named() {
                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 8))"#
         )
     };
-    let world = "package t:t; world plugin { import IMPORT; export describe: func(); export run: func(); }";
+    let world =
+        "package t:t; world plugin { import IMPORT; export describe: func(); export run: func(); }";
     let with = |package: &str, import: &str, function: &str| {
         let wit = format!(
             "{}\npackage {package} {{ interface {} {{ {function}: func(); }} }}",
@@ -340,13 +396,18 @@ fn foreign_imports_and_missing_exports_are_named() {
     assert!(types.contains("other types than baton:plugin 1.x"), "{types}");
 
     let bare = r#"(module (memory (export "memory") 1) (func (export "describe")))"#;
-    let lacks = lab.refusal(&guests::component(bare, "package t:t; world plugin { export describe: func(); }"));
+    let lacks = lab.refusal(&guests::component(
+        bare,
+        "package t:t; world plugin { export describe: func(); }",
+    ));
     assert!(lacks.contains("exports no function `run`"), "{lacks}");
 }
 
 #[tokio::test]
 async fn a_plugin_of_a_later_minor_version_links() {
-    let wit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/wit/baton.wit")).unwrap();
+    let wit =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/wit/baton.wit"))
+            .unwrap();
     let guest = Guest::running(OUTPUT);
     let later = guests::component(&guest.module(), &wit.replace("@1.0.0", "@1.7.0"));
     let lab = Lab::new();

@@ -77,8 +77,7 @@ fn data() -> String {
         words
             .iter()
             .flat_map(|word| word.to_le_bytes())
-            .map(|byte| format!("\\{byte:02x}"))
-            .collect::<String>()
+            .fold(String::new(), |text, byte| format!("{text}\\{byte:02x}"))
     };
     format!(
         r#"(data (i32.const 256) "{}") (data (i32.const 1024) "{}") (data (i32.const 1200) "{}") (data (i32.const 2048) "{}")"#,

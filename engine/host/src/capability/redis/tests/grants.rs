@@ -31,7 +31,7 @@ fn ask(
         .map_err(|error| (error.kind, error.message))
 }
 
-fn refusal(grants: &[RedisGrant], address: &str, text: &str, expected: Expect) {
+fn refusal(grants: &[RedisGrant], address: &str, text: &str, expected: &Expect) {
     let (kind, message) = ask(&bondx(), grants, address, &[text]).unwrap_err();
     assert_eq!(kind, ErrorKind::Denied);
     expected.assert_eq(&message);
@@ -44,12 +44,54 @@ fn allowed(grants: &[RedisGrant], address: &str, text: &str) {
 #[test]
 fn g7_a_refusal_names_the_line_to_add() {
     let read = [grant(&["data"], &["@read", "SET"], &["book:*"])];
-    refusal(&read, NODE, "CONFIG REWRITE", expect![[r#"step "promote" may not send CONFIG REWRITE to 127.0.0.1:7001: add "CONFIG|REWRITE" to grants.redis.commands of the step"#]]);
-    refusal(&read, SENTINEL, "PING", expect![[r#"step "promote" may not reach 127.0.0.1:7101: add "sentinels" or "127.0.0.1:7101" to grants.redis.nodes of the step"#]]);
-    refusal(&read, NODE, "GET order:1", expect![[r#"step "promote" may not send GET to 127.0.0.1:7001: key order:1 is not granted: add "order:1" to grants.redis.keys of the step"#]]);
-    refusal(&read, NODE, "SCAN 0", expect![[r#"step "promote" may not send SCAN to 127.0.0.1:7001: SCAN without MATCH walks the whole key space: add "*" to grants.redis.keys of the step"#]]);
-    refusal(&read, NODE, "SCAN 0 MATCH *", expect![[r#"step "promote" may not send SCAN to 127.0.0.1:7001: keys * are not granted: add "*" to grants.redis.keys of the step"#]]);
-    refusal(&[], NODE, "PING", expect![[r#"step "promote" was granted nothing on cluster bondx: add [[steps.promote.grants.redis]] with cluster = "bondx", nodes and commands"#]]);
+    refusal(
+        &read,
+        NODE,
+        "CONFIG REWRITE",
+        &expect![[
+            r#"step "promote" may not send CONFIG REWRITE to 127.0.0.1:7001: add "CONFIG|REWRITE" to grants.redis.commands of the step"#
+        ]],
+    );
+    refusal(
+        &read,
+        SENTINEL,
+        "PING",
+        &expect![[
+            r#"step "promote" may not reach 127.0.0.1:7101: add "sentinels" or "127.0.0.1:7101" to grants.redis.nodes of the step"#
+        ]],
+    );
+    refusal(
+        &read,
+        NODE,
+        "GET order:1",
+        &expect![[
+            r#"step "promote" may not send GET to 127.0.0.1:7001: key order:1 is not granted: add "order:1" to grants.redis.keys of the step"#
+        ]],
+    );
+    refusal(
+        &read,
+        NODE,
+        "SCAN 0",
+        &expect![[
+            r#"step "promote" may not send SCAN to 127.0.0.1:7001: SCAN without MATCH walks the whole key space: add "*" to grants.redis.keys of the step"#
+        ]],
+    );
+    refusal(
+        &read,
+        NODE,
+        "SCAN 0 MATCH *",
+        &expect![[
+            r#"step "promote" may not send SCAN to 127.0.0.1:7001: keys * are not granted: add "*" to grants.redis.keys of the step"#
+        ]],
+    );
+    refusal(
+        &[],
+        NODE,
+        "PING",
+        &expect![[
+            r#"step "promote" was granted nothing on cluster bondx: add [[steps.promote.grants.redis]] with cluster = "bondx", nodes and commands"#
+        ]],
+    );
 }
 
 #[test]
@@ -102,13 +144,27 @@ fn g7_read_covers_nothing_that_changes_or_runs_scripts() {
 #[test]
 fn g7_a_container_does_not_cover_its_subcommands() {
     let grants = [grant(&["data"], &["CONFIG"], &[])];
-    refusal(&grants, NODE, "CONFIG SET a b", expect![[r#"step "promote" may not send CONFIG SET to 127.0.0.1:7001: add "CONFIG|SET" to grants.redis.commands of the step"#]]);
+    refusal(
+        &grants,
+        NODE,
+        "CONFIG SET a b",
+        &expect![[
+            r#"step "promote" may not send CONFIG SET to 127.0.0.1:7001: add "CONFIG|SET" to grants.redis.commands of the step"#
+        ]],
+    );
 }
 
 #[test]
 fn g7_scripts_need_all_keys() {
     let some = [grant(&["data"], &["EVAL"], &["book:*"])];
-    refusal(&some, NODE, "EVAL s 1 book:1", expect![[r#"step "promote" may not send EVAL to 127.0.0.1:7001: a script or function may touch keys that it does not name: add "*" to grants.redis.keys of the step"#]]);
+    refusal(
+        &some,
+        NODE,
+        "EVAL s 1 book:1",
+        &expect![[
+            r#"step "promote" may not send EVAL to 127.0.0.1:7001: a script or function may touch keys that it does not name: add "*" to grants.redis.keys of the step"#
+        ]],
+    );
     allowed(&[grant(&["data"], &["EVAL"], &["*"])], NODE, "EVAL s 1 book:1");
 }
 
@@ -116,7 +172,14 @@ fn g7_scripts_need_all_keys() {
 fn g7_one_grant_must_allow_all_of_it() {
     // Writing on the node, reading on the Sentinel; not writing on the Sentinel.
     let grants = [grant(&["data"], &["PUBLISH"], &[]), grant(&["sentinels"], &["@read"], &[])];
-    refusal(&grants, SENTINEL, "PUBLISH a b", expect![[r#"step "promote" may not send PUBLISH to 127.0.0.1:7101: add "PUBLISH" to grants.redis.commands of the step"#]]);
+    refusal(
+        &grants,
+        SENTINEL,
+        "PUBLISH a b",
+        &expect![[
+            r#"step "promote" may not send PUBLISH to 127.0.0.1:7101: add "PUBLISH" to grants.redis.commands of the step"#
+        ]],
+    );
 }
 
 #[test]
@@ -126,12 +189,41 @@ fn g9_secrets_and_log_ins_are_nobodys() {
         &["@read", "AUTH", "HELLO", "CONFIG|GET", "ACL|LIST", "MONITOR", "CLIENT|REPLY"],
         &["*"],
     )];
-    refusal(&all, NODE, "AUTH x", expect![[r#"step "promote" may not send AUTH: the host logs in, with the secrets of baton.toml"#]]);
-    refusal(&all, NODE, "CONFIG GET requirepass", expect![[r#"step "promote" may not send CONFIG GET: requirepass is a secret"#]]);
-    refusal(&all, NODE, "ACL LIST", expect![[r#"step "promote" may not send ACL LIST: it shows password hashes"#]]);
-    refusal(&all, NODE, "MONITOR", expect![[r#"step "promote" may not send MONITOR: it turns the connection into a stream"#]]);
-    refusal(&all, NODE, "CLIENT REPLY OFF", expect![[r#"step "promote" may not send CLIENT REPLY: without replies no call could be told from another"#]]);
-    refusal(&all, NODE, "", expect![[r#"step "promote" may not send : a command needs a name"#]]);
+    refusal(
+        &all,
+        NODE,
+        "AUTH x",
+        &expect![[
+            r#"step "promote" may not send AUTH: the host logs in, with the secrets of baton.toml"#
+        ]],
+    );
+    refusal(
+        &all,
+        NODE,
+        "CONFIG GET requirepass",
+        &expect![[r#"step "promote" may not send CONFIG GET: requirepass is a secret"#]],
+    );
+    refusal(
+        &all,
+        NODE,
+        "ACL LIST",
+        &expect![[r#"step "promote" may not send ACL LIST: it shows password hashes"#]],
+    );
+    refusal(
+        &all,
+        NODE,
+        "MONITOR",
+        &expect![[r#"step "promote" may not send MONITOR: it turns the connection into a stream"#]],
+    );
+    refusal(
+        &all,
+        NODE,
+        "CLIENT REPLY OFF",
+        &expect![[
+            r#"step "promote" may not send CLIENT REPLY: without replies no call could be told from another"#
+        ]],
+    );
+    refusal(&all, NODE, "", &expect![[r#"step "promote" may not send : a command needs a name"#]]);
 }
 
 #[test]
@@ -149,7 +241,7 @@ fn an_address_that_baton_toml_does_not_know_is_not_found() {
     let grants = [grant(&["data"], &["@read"], &[])];
     let (kind, message) = ask(&bondx(), &grants, "10.0.0.1:6379", &["PING"]).unwrap_err();
     assert_eq!(kind, ErrorKind::NotFound);
-    expect![[r#"10.0.0.1:6379 is neither node nor Sentinel of cluster bondx: add it to `nodes` or `sentinels` under [clusters.bondx] in baton.toml"#]].assert_eq(&message);
+    expect![[r"10.0.0.1:6379 is neither node nor Sentinel of cluster bondx: add it to `nodes` or `sentinels` under [clusters.bondx] in baton.toml"]].assert_eq(&message);
 }
 
 #[test]

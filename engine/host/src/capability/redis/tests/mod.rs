@@ -6,6 +6,7 @@ mod resp;
 mod servers;
 mod wire;
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use baton_core::run::event::{Call, CallClass};
@@ -154,7 +155,7 @@ fn every_command_of_the_table_has_its_class() {
             (false, true) => " @read as it stands, by its arguments",
             (false, false) => "",
         };
-        text.push_str(&format!("{name}: {class:?}{note}\n"));
+        writeln!(text, "{name}: {class:?}{note}").unwrap();
     }
     expect_test::expect_file!["classes.txt"].assert_eq(&text);
 }

@@ -67,7 +67,10 @@ fn every_kind_of_resp_is_read() {
         ("(-123456789012345678901\r\n", vec![Node::BigNumber("-123456789012345678901".to_owned())]),
         ("!5\r\nERR x\r\n", vec![Node::Error("ERR x".to_owned())]),
         ("=8\r\ntxt:text\r\n", vec![bulk("text")]),
-        ("*2\r\n*1\r\n:1\r\n:2\r\n", vec![Node::Array(2), Node::Array(1), Node::Integer(1), Node::Integer(2)]),
+        (
+            "*2\r\n*1\r\n:1\r\n:2\r\n",
+            vec![Node::Array(2), Node::Array(1), Node::Integer(1), Node::Integer(2)],
+        ),
         ("%1\r\n+a\r\n~1\r\n+b\r\n", vec![Node::Map(1), simple("a"), Node::Set(1), simple("b")]),
         // An attribute stands before its value, also inside another one.
         ("|1\r\n+ttl\r\n|1\r\n+x\r\n+y\r\n:9\r\n+OK\r\n", vec![simple("OK")]),
@@ -99,15 +102,20 @@ fn nonsense_is_protocol_and_never_a_panic() {
     }
     assert!(matches!(read(b"*2\r\n:1\r\n").unwrap_err(), Broken::Closed));
     let endless = vec![b'+'; 10 * limits::LINE_BYTES_MAX];
-    let whole = futures::executor::block_on(
-        Reader::default().reply(&mut &*endless, &mut Budget::new()),
-    );
+    let whole =
+        futures::executor::block_on(Reader::default().reply(&mut &*endless, &mut Budget::new()));
     assert!(matches!(whole.unwrap_err(), Broken::Protocol(_)));
 }
 
 #[test]
 fn a_reply_is_bounded_before_it_is_received() {
-    for bytes in ["$999999999999\r\n", "*4000000000\r\n", "*99999999999\r\n", "%2147483647\r\n", "|4294967295\r\n"] {
+    for bytes in [
+        "$999999999999\r\n",
+        "*4000000000\r\n",
+        "*99999999999\r\n",
+        "%2147483647\r\n",
+        "|4294967295\r\n",
+    ] {
         let broken = read(bytes.as_bytes()).unwrap_err();
         assert!(matches!(broken, Broken::Limit(_)), "{bytes:?} {broken}");
     }
