@@ -85,11 +85,7 @@ pub(crate) fn bound<T: Send + 'static>(
     store.set_fuel(fuel_max)?;
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
-        if Instant::now() < deadline {
-            Ok(tick())
-        } else {
-            Err(Stop::Deadline.into())
-        }
+        if Instant::now() < deadline { Ok(tick()) } else { Err(Stop::Deadline.into()) }
     });
     Ok(())
 }
@@ -114,8 +110,9 @@ fn asks(context: &Context) -> wit::types::Context {
     }
 }
 
+#[expect(clippy::result_large_err, reason = "one fault an attempt; a box would serve nobody")]
 fn finish(step: &str, returned: Returned) -> Result<Json, Fault> {
-    let text = returned.map_err(|fault| theirs(step, fault))?;
+    let text = returned.map_err(|fault| theirs(step, &fault))?;
     if text.len() > limits::OUTPUT_BYTES_MAX {
         return Err(Fault::permanent(
             "output-limit",
@@ -136,7 +133,9 @@ fn finish(step: &str, returned: Returned) -> Result<Json, Fault> {
 fn bad_output(step: &str, what: &str) -> Fault {
     Fault::permanent(
         "bad-output",
-        format!("the output of step \"{step}\" must be a JSON object, but {what}: a fault of the plugin"),
+        format!(
+            "the output of step \"{step}\" must be a JSON object, but {what}: a fault of the plugin"
+        ),
     )
 }
 
@@ -152,7 +151,7 @@ fn kind_of(value: &Json) -> &'static str {
 }
 
 /// A guest's own fault, bounded: it goes into the journal and onto terminals.
-fn theirs(step: &str, fault: wit::types::Fault) -> Fault {
+fn theirs(step: &str, fault: &wit::types::Fault) -> Fault {
     let is_code = !fault.code.is_empty()
         && fault.code.len() <= limits::FAULT_CODE_BYTES_MAX
         && fault.code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
@@ -163,15 +162,17 @@ fn theirs(step: &str, fault: wit::types::Fault) -> Fault {
             limits::FAULT_DETAILS_BYTES_MAX
         ))
     } else {
-        serde_json::from_str(&fault.details).unwrap_or_else(|_| {
-            Json::String(tame(&fault.details, limits::FAULT_MESSAGE_BYTES_MAX))
-        })
+        serde_json::from_str(&fault.details)
+            .unwrap_or_else(|_| Json::String(tame(&fault.details, limits::FAULT_MESSAGE_BYTES_MAX)))
     };
     let message = lines(&fault.message);
     if !is_code {
         return bad_output(
             step,
-            &format!("it gave a fault with the code {:?}, which is not kebab-case: {message}", tame(&fault.code, limits::FAULT_CODE_BYTES_MAX)),
+            &format!(
+                "it gave a fault with the code {:?}, which is not kebab-case: {message}",
+                tame(&fault.code, limits::FAULT_CODE_BYTES_MAX)
+            ),
         );
     }
     let make = match fault.kind {

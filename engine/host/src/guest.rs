@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use baton_core::workflow::plan::RedisGrant;
-use wasmtime::component::Linker;
 use wasmtime::ResourceLimiter;
+use wasmtime::component::Linker;
 
 use crate::capability::{clock, log, progress, redis};
 use crate::host::{Context, Wall};
@@ -24,8 +24,8 @@ mod bindings {
     });
 }
 
+pub(crate) use bindings::PluginPre as ExportsPre;
 pub(crate) use bindings::baton::plugin as wit;
-pub(crate) use bindings::{Plugin as Exports, PluginPre as ExportsPre};
 
 /// What a store holds.
 pub(crate) struct Data {
@@ -79,9 +79,7 @@ pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
         caller: &mut data.caller,
     })?;
     clock::add_to_linker(linker, |data: &mut Data| clock::View { caller: &mut data.caller })?;
-    progress::add_to_linker(linker, |data: &mut Data| progress::View {
-        caller: &mut data.caller,
-    })?;
+    progress::add_to_linker(linker, |data: &mut Data| progress::View { caller: &mut data.caller })?;
     redis::add_to_linker(linker, |data: &mut Data| redis::View {
         state: &mut data.redis,
         caller: &mut data.caller,
@@ -129,5 +127,55 @@ impl ResourceLimiter for Limiter {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         Ok(desired <= limits::TABLE_ELEMENTS_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_core::run::event::Call;
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::host::WallError;
+
+    struct Nothing;
+
+    impl Wall for Nothing {
+        fn intend(&self, _call: Call) -> BoxFuture<'_, Result<(), WallError>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+        fn outcome(&self, _call: Call) {}
+        fn progress(&self, _done: u64, _total: Option<u64>, _message: String) {}
+    }
+
+    #[test]
+    fn host_calls_are_numbered_and_counted() {
+        let context = Context {
+            run: "r".parse().expect("a run id"),
+            workflow: String::new(),
+            step: String::new(),
+            item: 0,
+            attempt: 1,
+            done: Vec::new(),
+        };
+        let mut caller = Caller::new(Arc::new(context), [].into(), Arc::new(Nothing));
+        assert_eq!(caller.take(1).ok(), Some(0));
+        assert_eq!(caller.take(3).ok(), Some(1));
+        let rest = limits::HOST_CALLS_MAX as usize - 4;
+        assert_eq!(caller.take(rest).ok(), Some(4));
+        let error = caller.take(1).expect_err("they are used up");
+        assert!(matches!(error.downcast_ref::<Stop>(), Some(Stop::HostCalls)));
+        assert!(caller.take(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn all_memories_count_together() {
+        let mut limiter = Limiter::new(100);
+        assert!(matches!(limiter.memory_growing(0, 60, None), Ok(true)));
+        assert!(matches!(limiter.memory_growing(0, 60, None), Ok(false)));
+        assert_eq!(limiter.refused_bytes, Some(120));
+        // What exceeds the memory's own maximum is not taken into account.
+        assert!(matches!(limiter.memory_growing(60, 90, Some(70)), Ok(true)));
+        assert!(matches!(limiter.memory_growing(60, 100, None), Ok(true)));
     }
 }

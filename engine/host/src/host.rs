@@ -1,9 +1,9 @@
 //! The host: plugins in, outputs out.
 
-use std::{fs, io};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use std::{fs, io};
 
 use baton_core::Json;
 use baton_core::id::{Digest, RunId};
@@ -211,7 +211,8 @@ impl Host {
 
 fn unread(error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::NotFound {
-        return "there is no such plugin file: build it, or correct `plugins` under [paths]".to_owned();
+        return "there is no such plugin file: build it, or correct `plugins` under [paths]"
+            .to_owned();
     }
     format!("it cannot be read ({error})")
 }

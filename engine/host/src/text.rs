@@ -13,8 +13,7 @@ pub(crate) fn tame(text: &str, bytes_max: usize) -> String {
         }
         if tamed.len() > bytes_max {
             tamed.truncate(before);
-            tamed.push_str(&format!("… ({} bytes more)", text.len() - at));
-            return tamed;
+            return format!("{tamed}… ({} bytes more)", text.len() - at);
         }
     }
     tamed

@@ -38,7 +38,12 @@ pub(crate) enum Phase {
 }
 
 /// The fault of a guest that did not return.
-pub(crate) fn fault(error: &wasmtime::Error, phase: Phase, limiter: &Limiter, given: &Given) -> Fault {
+pub(crate) fn fault(
+    error: &wasmtime::Error,
+    phase: Phase,
+    limiter: &Limiter,
+    given: &Given,
+) -> Fault {
     let mut fault = kind(error, phase, limiter, given);
     let frames = backtrace(error);
     if !frames.is_empty() {
@@ -52,7 +57,9 @@ pub(crate) fn timeout(given: &Given) -> Fault {
     let (step, timeout) = (given.step, given.timeout);
     Fault::retryable(
         "timeout",
-        format!("step \"{step}\" did not end within {timeout:?}: if it needs longer, raise `timeout` of the step"),
+        format!(
+            "step \"{step}\" did not end within {timeout:?}: if it needs longer, raise `timeout` of the step"
+        ),
     )
 }
 
@@ -107,11 +114,16 @@ fn kind(error: &wasmtime::Error, phase: Phase, limiter: &Limiter, given: &Given)
         ),
         Some(trap) => Fault::permanent(
             "trap",
-            format!("the plugin of step \"{step}\" trapped: {trap}: a fault of the plugin; details.backtrace says where"),
+            format!(
+                "the plugin of step \"{step}\" trapped: {trap}: a fault of the plugin; details.backtrace says where"
+            ),
         ),
         None if phase == Phase::Run => Fault::permanent(
             "bad-output",
-            format!("the plugin of step \"{step}\" broke the contract: {}: a fault of the plugin", root(error)),
+            format!(
+                "the plugin of step \"{step}\" broke the contract: {}: a fault of the plugin",
+                root(error)
+            ),
         ),
         None => Fault::retryable(
             "internal",

@@ -106,7 +106,9 @@ fn describe(
         let mut store = Store::new(engine, Limiter::new(memory_bytes_max));
         store.limiter(|limiter| limiter);
         let deadline = Instant::now() + limits::DESCRIBE_TIMEOUT;
-        call::bound(&mut store, limits::DESCRIBE_FUEL_MAX, deadline, || UpdateDeadline::Continue(1))?;
+        call::bound(&mut store, limits::DESCRIBE_FUEL_MAX, deadline, || {
+            UpdateDeadline::Continue(1)
+        })?;
         // The guest can wait for nothing, so this thread is never parked.
         futures::executor::block_on(async {
             let exports = exports.instantiate_async(&mut store).await?;

@@ -49,7 +49,8 @@ pub(super) fn imports(component: &Component) -> Result<Vec<String>, String> {
             continue;
         };
         for (function, item) in instance.exports(engine) {
-            if matches!(item.ty, ComponentItem::ComponentFunc(_)) && !functions.contains(&function) {
+            if matches!(item.ty, ComponentItem::ComponentFunc(_)) && !functions.contains(&function)
+            {
                 flaws.push(format!(
                     "it wants `{function}` of {import}, which this host does not have: the plugin was built for a newer Baton"
                 ));
@@ -107,4 +108,36 @@ pub(super) fn other_version(error: &wasmtime::Error) -> String {
     format!(
         "its functions have other types than {PACKAGE} {MAJOR}.x ({error:#}): build it again with this Baton's WIT"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_offered_is_what_the_wit_says() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/wit");
+        let mut resolve = wit_parser::Resolve::default();
+        let (package, _) = resolve.push_dir(folder).expect("the WIT is sound");
+        let mut written: Vec<(String, Vec<String>)> = resolve.packages[package]
+            .interfaces
+            .iter()
+            .map(|(name, id)| {
+                let mut functions: Vec<String> =
+                    resolve.interfaces[*id].functions.keys().cloned().collect();
+                functions.sort_unstable();
+                (name.clone(), functions)
+            })
+            .collect();
+        written.sort_unstable();
+        let offered: Vec<(String, Vec<String>)> = OFFERED
+            .iter()
+            .map(|(name, functions)| {
+                ((*name).to_owned(), functions.iter().map(|text| (*text).to_owned()).collect())
+            })
+            .collect();
+        assert_eq!(offered, written);
+        let version = resolve.packages[package].name.version.as_ref().expect("it has a version");
+        assert_eq!(version.major.to_string(), MAJOR);
+    }
 }

@@ -18,8 +18,7 @@ pub(super) enum Line {
 impl State {
     /// Takes a line into account.
     pub(super) fn admit(&mut self, message: &str) -> Line {
-        let is_open =
-            self.lines < limits::LOG_LINES_MAX && self.bytes < limits::LOG_BYTES_MAX;
+        let is_open = self.lines < limits::LOG_LINES_MAX && self.bytes < limits::LOG_BYTES_MAX;
         if is_open {
             let line = tame(message, limits::LOG_LINE_BYTES_MAX);
             self.lines += 1;

@@ -220,8 +220,11 @@ fn decide(name: &str, holds: impl Fn(When) -> bool) -> CallClass {
     if table::find(name).is_some_and(|spec| spec.has("readonly")) {
         return CallClass::Read;
     }
-    let lists =
-        [(READ, CallClass::Read), (IDEMPOTENT, CallClass::Idempotent), (GUARDED, CallClass::Guarded)];
+    let lists = [
+        (READ, CallClass::Read),
+        (IDEMPOTENT, CallClass::Idempotent),
+        (GUARDED, CallClass::Guarded),
+    ];
     lists
         .into_iter()
         .find(|(list, _)| list.iter().any(|(listed, when)| *listed == name && holds(*when)))
@@ -231,13 +234,12 @@ fn decide(name: &str, holds: impl Fn(When) -> bool) -> CallClass {
 fn holds(when: When, command: &[Vec<u8>]) -> bool {
     match when {
         Always => true,
-        When::Without { from, words } => !command
-            .iter()
-            .skip(from)
-            .any(|argument| words.iter().any(|word| argument.eq_ignore_ascii_case(word.as_bytes()))),
-        When::Is { at, word } => command
-            .get(at)
-            .is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes())),
+        When::Without { from, words } => !command.iter().skip(from).any(|argument| {
+            words.iter().any(|word| argument.eq_ignore_ascii_case(word.as_bytes()))
+        }),
+        When::Is { at, word } => {
+            command.get(at).is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
+        }
         When::Short(most) => command.len() <= most,
     }
 }

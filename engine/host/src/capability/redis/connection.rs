@@ -4,6 +4,7 @@
 //! the next call opens another.
 
 use std::io;
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -12,9 +13,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::Known;
 use super::cluster::Auth;
 use super::resp::{Broken, Budget, Reader, encode};
-use super::Known;
 use crate::guest::wit::redis::{Error, ErrorKind, MemberKind, Node};
 use crate::limits;
 use crate::text::tame;
@@ -44,37 +45,19 @@ impl Connection {
         // Replies are waited for, so every command leaves at once; without the
         // option it only leaves later.
         let _ = stream.set_nodelay(true);
-        timeout_at(deadline, Self::welcome(known, address, kind, stream))
-            .await
-            .unwrap_or_else(|_| Err(silent(address, "the log-in")))
-    }
-
-    async fn welcome(
-        known: &Known,
-        address: &str,
-        kind: MemberKind,
-        stream: TcpStream,
-    ) -> Result<Self, Error> {
-        let stream: Box<dyn Stream> = match &known.tls {
-            None => Box::new(stream),
-            Some(config) => {
-                let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
-                let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-                    .map_err(|_| unreachable(address, "its host is no name that TLS can check"))?;
-                let stream = TlsConnector::from(config.clone())
-                    .connect(name, stream)
-                    .await
-                    .map_err(|error| insecure(address, &error))?;
-                Box::new(stream)
-            }
-        };
+        let stream =
+            timeout_at(deadline, secured(known, address, stream)).await.unwrap_or_else(|_| {
+                Err(silent(address, "the TLS handshake (check `tls` of the cluster)"))
+            })?;
         let mut connection =
             Self { address: address.to_owned(), stream, reader: Reader::default() };
         let auth = match kind {
             MemberKind::Data => &known.cluster.auth,
             MemberKind::Sentinel => &known.cluster.sentinel_auth,
         };
-        connection.log_in(auth, known.cluster.resp).await?;
+        timeout_at(deadline, connection.log_in(auth, known.cluster.resp))
+            .await
+            .unwrap_or_else(|_| Err(silent(address, "the log-in")))?;
         Ok(connection)
     }
 
@@ -86,14 +69,14 @@ impl Connection {
             if let Some(password) = password {
                 hello.extend(["AUTH", username.unwrap_or("default"), password]);
             }
-            match self.ask(&hello).await? {
-                Node::Error(text) if is_old(&text) => {} // before Redis 6: RESP2 will do
-                reply => return self.admitted(&reply),
+            let reply = self.ask(&hello).await?;
+            // Before Redis 6: RESP2 will do.
+            if !matches!(&reply, Node::Error(text) if is_old(text)) {
+                return self.admitted(&reply);
             }
         }
         if let Some(password) = password {
-            let auth: Vec<&str> =
-                ["AUTH"].into_iter().chain(username).chain([password]).collect();
+            let auth: Vec<&str> = ["AUTH"].into_iter().chain(username).chain([password]).collect();
             let reply = self.ask(&auth).await?;
             self.admitted(&reply)?;
         }
@@ -110,7 +93,15 @@ impl Connection {
     fn admitted(&self, reply: &Node) -> Result<(), Error> {
         let Node::Error(text) = reply else { return Ok(()) };
         let text = tame(text, limits::OUTCOME_TEXT_BYTES_MAX);
-        let refusals = ["NOAUTH", "WRONGPASS", "NOPERM", "DENIED", "ERR AUTH", "ERR Client sent AUTH", "ERR invalid password"];
+        let refusals = [
+            "NOAUTH",
+            "WRONGPASS",
+            "NOPERM",
+            "DENIED",
+            "ERR AUTH",
+            "ERR Client sent AUTH",
+            "ERR invalid password",
+        ];
         if refusals.iter().any(|refusal| text.starts_with(refusal)) {
             return Err(Error {
                 kind: ErrorKind::Unauthorized,
@@ -149,8 +140,8 @@ impl Connection {
         };
         // Both at once: a server may answer the first command while we still send
         // the last. A server that answers and hangs up is heard out.
-        let (wrote, got) = futures::join!(write, read);
-        got.and(wrote).map_err(|broken| self.broken(&broken))
+        let (sent, heard) = futures::join!(write, read);
+        heard.and(sent).map_err(|broken| self.broken(&broken))
     }
 
     /// Whether it is still there, as far as can be known without asking: a server
@@ -173,6 +164,22 @@ impl Connection {
     }
 }
 
+/// TLS, where the cluster wants it.
+async fn secured(
+    known: &Known,
+    address: &str,
+    stream: TcpStream,
+) -> Result<Box<dyn Stream>, Error> {
+    let Some(config) = &known.tls else { return Ok(Box::new(stream)) };
+    let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+        .map_err(|_| unreachable(address, "its host is no name that TLS can check"))?;
+    match TlsConnector::from(Arc::clone(config)).connect(name, stream).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(insecure(address, &error)),
+    }
+}
+
 /// Servers before Redis 6 do not know HELLO; some proxies know it but not 3.
 fn is_old(text: &str) -> bool {
     text.starts_with("NOPROTO") || text.to_lowercase().contains("unknown command")
@@ -191,24 +198,25 @@ fn unreachable(address: &str, why: &str) -> Error {
 }
 
 fn unconnected(address: &str, error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Error {
+    let kind = error.kind();
+    if kind == io::ErrorKind::ConnectionRefused {
+        return Error {
             kind: ErrorKind::Refused,
             message: format!("{address} refused the connection: no process listens there"),
-        },
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Error {
+        };
+    }
+    if matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted) {
+        return Error {
             kind: ErrorKind::Closed,
             message: format!("{address} broke the connection off at once ({error})"),
-        },
-        _ => unreachable(address, &error.to_string()),
+        };
     }
+    unreachable(address, &error.to_string())
 }
 
 fn insecure(address: &str, error: &io::Error) -> Error {
-    let kind = match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => ErrorKind::Closed,
-        _ => ErrorKind::Protocol,
-    };
+    let ended = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
+    let kind = if ended.contains(&error.kind()) { ErrorKind::Closed } else { ErrorKind::Protocol };
     Error {
         kind,
         message: format!(

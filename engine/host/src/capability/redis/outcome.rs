@@ -129,7 +129,10 @@ mod tests {
         let (ok, queued) = (&[simple("OK")][..], &[simple("QUEUED")][..]);
         let exec = &[Node::Array(2), Node::Array(1), Node::Integer(7), Node::Integer(3)][..];
         let names = ["MULTI", "A", "B", "EXEC"];
-        assert_eq!(of(&names, &[ok, queued, queued, exec]), ["OK", "array of 1", "3", "array of 2"]);
+        assert_eq!(
+            of(&names, &[ok, queued, queued, exec]),
+            ["OK", "array of 1", "3", "array of 2"]
+        );
         assert_eq!(of(&names, &[ok, queued, queued]), ["OK", "?", "?", "?"]);
         let null = &[Node::Null][..];
         assert_eq!(of(&names, &[ok, queued, queued, null])[1], "not done: EXEC gave null");

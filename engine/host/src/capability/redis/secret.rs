@@ -52,11 +52,7 @@ pub(super) fn blot(name: &str, reply: &mut [Node]) {
     }
     let mut is_next = false;
     for node in reply {
-        let text = match node {
-            Node::Bulk(text) => text.as_slice(),
-            Node::Simple(text) => text.as_bytes(),
-            _ => b"",
-        };
+        let text = text_of(node);
         // An empty value says that there is no secret, which is worth knowing.
         if is_next && !text.is_empty() {
             *node = Node::Bulk(BLOT.as_bytes().to_vec());
@@ -64,6 +60,24 @@ pub(super) fn blot(name: &str, reply: &mut [Node]) {
             continue;
         }
         is_next = SETTINGS.iter().any(|name| text.eq_ignore_ascii_case(name.as_bytes()));
+    }
+}
+
+/// The text of a string; of anything else none.
+fn text_of(node: &Node) -> &[u8] {
+    match node {
+        Node::Bulk(text) => text,
+        Node::Simple(text) => text.as_bytes(),
+        Node::Null
+        | Node::Boolean(_)
+        | Node::Integer(_)
+        | Node::Double(_)
+        | Node::Error(_)
+        | Node::BigNumber(_)
+        | Node::Array(_)
+        | Node::Map(_)
+        | Node::Set(_)
+        | Node::Push(_) => b"",
     }
 }
 
@@ -79,11 +93,11 @@ pub(super) fn show(address: &str, command: &[Vec<u8>]) -> String {
         } else {
             text.push_str(&tame_bytes(argument, limits::REQUEST_TEXT_BYTES_MAX));
         }
-        let is = |word: &&str| argument.eq_ignore_ascii_case(word.as_bytes());
+        let is = |word: &str| argument.eq_ignore_ascii_case(word.as_bytes());
         // AUTH2 is followed by a user and a password; both are blotted.
         is_next = (is_next && at > 0 && command[at - 1].eq_ignore_ascii_case(b"AUTH2"))
-            || SETTINGS.iter().any(|word| is(&word))
-            || WORDS.iter().any(|word| is(&word));
+            || SETTINGS.iter().any(|word| is(word))
+            || WORDS.iter().any(|word| is(word));
         if text.len() > limits::REQUEST_TEXT_BYTES_MAX {
             break;
         }
@@ -137,7 +151,10 @@ mod tests {
         assert_eq!(reply[2], bulk("6379"));
 
         let shown = |text: &str| show("h:1", &command(text));
-        assert_eq!(shown("CONFIG SET requirepass hunter2"), "h:1> CONFIG SET requirepass (redacted)");
+        assert_eq!(
+            shown("CONFIG SET requirepass hunter2"),
+            "h:1> CONFIG SET requirepass (redacted)"
+        );
         assert_eq!(
             shown("SENTINEL SET m auth-pass hunter2 quorum 2"),
             "h:1> SENTINEL SET m auth-pass (redacted) quorum 2"

@@ -64,9 +64,8 @@ pub(super) fn names() -> Vec<&'static str> {
 
 /// The name by which a command is granted: `GET`, `CONFIG|GET`. Upper case.
 pub(super) fn name_of(command: &[Vec<u8>]) -> String {
-    let word = |index: usize| {
-        command.get(index).map(|raw| String::from_utf8_lossy(raw).to_uppercase())
-    };
+    let word =
+        |index: usize| command.get(index).map(|raw| String::from_utf8_lossy(raw).to_uppercase());
     let name = word(0).unwrap_or_default();
     let is_container = CONTAINERS.contains(&name.as_str());
     match word(1) {

@@ -48,18 +48,15 @@ pub(super) fn config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
 
 fn roots(tls: &Tls) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    match &tls.ca_pem {
-        Some(pem) => {
-            for certificate in certificates("tls.ca", pem)? {
-                roots.add(certificate).map_err(|error| format!("tls.ca: {error}"))?;
-            }
+    if let Some(pem) = &tls.ca_pem {
+        for certificate in certificates("tls.ca", pem)? {
+            roots.add(certificate).map_err(|error| format!("tls.ca: {error}"))?;
         }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                return Err("the system has no certificate authorities: set tls.ca".to_owned());
-            }
+    } else {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            return Err("the system has no certificate authorities: set tls.ca".to_owned());
         }
     }
     Ok(roots)
@@ -98,7 +95,12 @@ impl ServerCertVerifier for Anyone {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        tokio_rustls::rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+        tokio_rustls::rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -108,7 +110,12 @@ impl ServerCertVerifier for Anyone {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.0.signature_verification_algorithms;
-        tokio_rustls::rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+        tokio_rustls::rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
