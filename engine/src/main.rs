@@ -1,3 +1,5 @@
 //! The `baton` binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    baton::cli::main()
+}

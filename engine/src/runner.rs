@@ -1,16 +1,60 @@
 //! The only loop: takes inputs, checks them against the machine, appends, and
 //! performs what is owed.
+//!
+//! ```text
+//! inputs that wait ─► stage (check with the machine) ─► append, flush ─► install ─► perform
+//! ```
+//! Everything that waits in the inbox becomes one batch, so that one flush serves
+//! all of it. While a batch is on its way to disk nothing else is staged: an input
+//! is always checked against all that came before it.
+//!
+//! **Invariant:** nobody else touches the journal, and nothing is performed or
+//! answered before its batch is durable.
 
+mod admit;
+mod attempt;
+mod ephemeral;
 mod handle;
+mod index;
+mod recover;
+mod render;
+mod report;
+mod stage;
+mod timers;
 pub mod view;
+pub mod watch;
+
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
 
 use baton_core::Millis;
-use baton_core::id::RunId;
-use baton_core::run::event::{Answer, Cause};
-use tokio::sync::oneshot;
+use baton_core::id::{AttemptId, Digest, RunId};
+use baton_core::run::Run;
+use baton_core::run::event::{Answer, Call, Cause};
+use baton_core::run::fault::Fault;
+use baton_core::workflow::plan::Plan;
+use baton_core::{Json, id::Place};
+use baton_host::{Host, Plugin, WallError};
+use tokio::sync::{mpsc, oneshot, watch as signal};
+use tokio::task::AbortHandle;
 
+use crate::journal::{Closed, Journal, JournalError};
+
+pub use ephemeral::look;
 pub use handle::{Admission, Begin, BeginError, CommandError, Filter, Handle, Stats};
-use view::{RunView, Summary};
+pub use render::archive;
+use index::Index;
+use timers::Timers;
+use view::{ProgressView, RunView, Summary};
+
+/// Inputs that wait for the loop. Senders wait when it is full.
+const INBOX_INPUTS_MAX: usize = 4_096;
+/// Inputs staged into one batch; more only delays the answers to the first ones.
+const BATCH_INPUTS_MAX: usize = 512;
+/// Closed runs remembered for lists, dedup and cool-down.
+const CLOSED_RUNS_MAX: usize = 10_000;
 
 /// Everything that can reach the loop.
 #[derive(Debug)]
@@ -44,6 +88,36 @@ pub(crate) enum Input {
         /// Answered after the flush.
         reply: oneshot::Sender<Result<(), CommandError>>,
     },
+    /// A changing call waits for its intent to be on disk.
+    Intend {
+        /// Whose.
+        of: Doing,
+        /// The call, without outcome.
+        call: Call,
+        /// Answered after the flush.
+        reply: oneshot::Sender<Result<(), WallError>>,
+    },
+    /// What came of a call; rides with the next append.
+    Outcome {
+        /// Whose.
+        of: Doing,
+        /// The call, with outcome.
+        call: Call,
+    },
+    /// How far an attempt is.
+    Progress {
+        /// Whose.
+        of: Doing,
+        /// How far.
+        progress: ProgressView,
+    },
+    /// An attempt ended.
+    Ended {
+        /// Which.
+        of: Doing,
+        /// How.
+        result: Result<Json, Fault>,
+    },
     /// List runs.
     List {
         /// Which.
@@ -71,3 +145,180 @@ pub(crate) enum Input {
         reply: oneshot::Sender<()>,
     },
 }
+
+/// An attempt of a run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Doing {
+    pub run: RunId,
+    pub attempt: AttemptId,
+}
+
+/// What the engine runs: loaded, checked, compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// Plans by workflow name.
+    pub plans: BTreeMap<String, Arc<Plan>>,
+    /// Plugins by name.
+    pub plugins: BTreeMap<String, Plugin>,
+}
+
+/// Bounds an operator may set.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Attempts at the same time.
+    pub attempts_max: usize,
+    /// Open runs; more triggers are refused until some close.
+    pub open_runs_max: usize,
+}
+
+/// An open run in memory.
+struct Live {
+    plan: Arc<Plan>,
+    run: Run,
+    /// Number of its next record.
+    seq: u64,
+    /// Outcomes of calls that ride with the next append.
+    outcomes: Vec<(AttemptId, Call)>,
+    progress: BTreeMap<Place, ProgressView>,
+}
+
+/// The loop's state.
+struct Runner {
+    journal: Arc<dyn Journal>,
+    host: Host,
+    loaded: Loaded,
+    bounds: Bounds,
+    runs: BTreeMap<RunId, Live>,
+    unreadable: BTreeMap<RunId, String>,
+    /// Newest last.
+    closed: VecDeque<Closed>,
+    index: Index,
+    timers: Timers,
+    tasks: BTreeMap<Doing, AbortHandle>,
+    /// Attempts that wait for a free slot.
+    backlog: VecDeque<Doing>,
+    /// Plugins by digest: those loaded and those that resumed runs began with.
+    builds: BTreeMap<Digest, Plugin>,
+    inbox: mpsc::Receiver<Input>,
+    outbox: mpsc::WeakSender<Input>,
+    changes: signal::Sender<u64>,
+    stats: Stats,
+    clock: Clock,
+    draining: Option<Draining>,
+    /// The journal has stopped; so must the engine.
+    halted: bool,
+}
+
+struct Draining {
+    until: Millis,
+    replies: Vec<oneshot::Sender<()>>,
+}
+
+/// Wall time that never runs backwards, in milliseconds since the Unix epoch.
+#[derive(Debug, Default)]
+struct Clock {
+    latest: Millis,
+}
+
+impl Clock {
+    fn now(&mut self) -> Millis {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = since.map_or(0, |since| Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX));
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+}
+
+/// Resumes every unfinished run of `journal` and starts the loop; says how many
+/// runs were unfinished.
+///
+/// # Errors
+/// If the journal cannot be read.
+pub async fn start(
+    journal: Arc<dyn Journal>,
+    host: Host,
+    loaded: Loaded,
+    bounds: Bounds,
+) -> Result<(Handle, usize), JournalError> {
+    let (outbox, inbox) = mpsc::channel(INBOX_INPUTS_MAX);
+    let (changes, seen) = signal::channel(0);
+    let builds = loaded.plugins.values().map(|plugin| (plugin.info().digest, plugin.clone())).collect();
+    let mut runner = Runner {
+        journal,
+        host,
+        loaded,
+        bounds,
+        runs: BTreeMap::new(),
+        unreadable: BTreeMap::new(),
+        closed: VecDeque::new(),
+        index: Index::default(),
+        timers: Timers::default(),
+        tasks: BTreeMap::new(),
+        backlog: VecDeque::new(),
+        builds,
+        inbox,
+        outbox: outbox.downgrade(),
+        changes,
+        stats: Stats::default(),
+        clock: Clock::default(),
+        draining: None,
+        halted: false,
+    };
+    let resumed = runner.recover().await?;
+    tokio::spawn(runner.turn());
+    Ok((Handle { inbox: outbox, changes: seen }, resumed))
+}
+
+impl Runner {
+    async fn turn(mut self) {
+        loop {
+            if self.is_drained() {
+                break;
+            }
+            let mut inputs = Vec::new();
+            tokio::select! {
+                biased;
+                count = self.inbox.recv_many(&mut inputs, BATCH_INPUTS_MAX) => {
+                    // Every handle is gone: nobody can ask for anything any more.
+                    if count == 0 { break }
+                }
+                () = self.timers.due(self.clock.latest) => {}
+            }
+            self.batch(inputs).await;
+        }
+        for task in self.tasks.values() {
+            task.abort();
+        }
+        for reply in self.draining.map(|draining| draining.replies).unwrap_or_default() {
+            let _ = reply.send(());
+        }
+    }
+
+    fn is_drained(&mut self) -> bool {
+        let now = self.clock.now();
+        match &self.draining {
+            Some(draining) => self.tasks.is_empty() || now >= draining.until,
+            None => self.halted,
+        }
+    }
+
+    fn drain(&mut self, grace_ms: Millis, reply: oneshot::Sender<()>) {
+        let until = self.clock.now() + grace_ms;
+        self.timers.wake_at(until);
+        match &mut self.draining {
+            Some(draining) => {
+                draining.until = draining.until.min(until);
+                draining.replies.push(reply);
+            }
+            None => self.draining = Some(Draining { until, replies: vec![reply] }),
+        }
+    }
+
+    /// Only the loop itself may keep it from ending: attempts hold weak senders.
+    fn sender(&self) -> Option<mpsc::Sender<Input>> {
+        self.outbox.upgrade()
+    }
+}
+
+/// How long an input waits before it is tried again after the journal refused it.
+const RETRY_AFTER: Duration = Duration::from_millis(500);

@@ -16,6 +16,7 @@ mod effect;
 pub mod event;
 pub mod fault;
 mod invocation;
+mod place;
 mod scope;
 mod settle;
 mod state;
@@ -24,10 +25,8 @@ mod table;
 pub use apply::{Illegal, Next, apply, step};
 pub use effect::{Effect, outstanding};
 pub use invocation::{Done, Invocation};
-pub use state::{
-    AttemptEnd, AttemptRecord, CallRecord, Ending, Item, Joined, Phase, Question, Run, SkipReason,
-    State, StepRun,
-};
+pub use place::{AttemptEnd, AttemptRecord, CallRecord, Item, Question, State};
+pub use state::{Ending, Joined, Phase, Run, SkipReason, StepRun};
 
 /// Version of the rules: of [`event::Event`]'s meaning and of the transition table.
 /// A run keeps the version it began with.

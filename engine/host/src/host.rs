@@ -1,7 +1,8 @@
 //! The host: plugins in, outputs out.
 
+use std::{fs, io};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use baton_core::Json;
@@ -10,8 +11,12 @@ use baton_core::run::event::Call;
 use baton_core::run::fault::Fault;
 use baton_core::workflow::plan::{Grants, WhenInterrupted};
 use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
 
-use crate::capability::redis::Cluster;
+use crate::capability::redis::{Cluster, Clusters};
+use crate::plugin::{self, Cache, Plugin};
+use crate::{call, engine, limits};
 
 /// What a host is made with.
 #[derive(Clone, Debug)]
@@ -30,11 +35,7 @@ pub struct Options {
 
 /// Runs plugins.
 #[derive(Clone)]
-pub struct Host(Arc<()>);
-
-/// A verified, compiled component. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Plugin(Arc<Info>);
+pub struct Host(Arc<Inner>);
 
 /// What a plugin says of itself, and what the host saw of it.
 #[derive(Clone, Debug)]
@@ -126,41 +127,91 @@ pub struct LoadError {
     pub message: String,
 }
 
+/// What all attempts share.
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) clusters: Arc<Clusters>,
+    /// Attempts at the same time; more wait for their turn, before their time counts.
+    pub(crate) places: Semaphore,
+    pub(crate) memory_bytes_max: usize,
+    pub(crate) fuel_max: u64,
+    cache: Cache,
+    /// One `describe` at a time: the pool has one place for it.
+    describing: Mutex<()>,
+}
+
 impl Host {
     /// Starts the engine and its epoch ticker.
     ///
     /// # Errors
-    /// If the cache folder cannot be used or wasmtime cannot start.
-    pub fn new(_options: Options) -> Result<Self, LoadError> {
-        todo!("host helper")
+    /// If the cache folder cannot be used, a certificate cannot be read, or
+    /// wasmtime cannot start.
+    pub fn new(options: Options) -> Result<Self, LoadError> {
+        let at = |path: &str, message: String| LoadError { path: path.to_owned(), message };
+        let engine = engine::start(options.attempts_max)
+            .map_err(|error| at("wasmtime", format!("it cannot start: {error:#}")))?;
+        let cache = Cache::new(&options.cache_dir, &engine).map_err(|error| {
+            at(
+                &options.cache_dir.display().to_string(),
+                format!("compiled plugins cannot be kept here ({error}): make it a folder of ours, or set `data` under [paths]"),
+            )
+        })?;
+        let clusters = Clusters::new(options.clusters)
+            .map_err(|(cluster, message)| at(&format!("clusters.{cluster}"), message))?;
+        Ok(Self(Arc::new(Inner {
+            engine,
+            clusters: Arc::new(clusters),
+            places: Semaphore::new(options.attempts_max as usize),
+            memory_bytes_max: options.memory_bytes_max,
+            fuel_max: options.fuel_max,
+            cache,
+            describing: Mutex::new(()),
+        })))
     }
-    /// Reads, verifies and compiles a plugin, or takes it from the cache.
+
+    /// Reads, verifies and compiles a plugin, or takes it from the cache. Blocks
+    /// while it compiles.
     ///
     /// # Errors
     /// If it is missing, truncated, foreign, or asks for what this host lacks.
-    pub fn load(&self, _path: &Path) -> Result<Plugin, LoadError> {
-        todo!("host helper")
+    pub fn load(&self, path: &Path) -> Result<Plugin, LoadError> {
+        let origin = path.display().to_string();
+        let at = |message: String| LoadError { path: origin.clone(), message };
+        let size = fs::metadata(path).map_err(|error| at(unread(&error)))?.len();
+        if size > limits::COMPONENT_BYTES_MAX {
+            return Err(at(format!(
+                "it has {size} bytes, more than {}: that is no plugin",
+                limits::COMPONENT_BYTES_MAX
+            )));
+        }
+        let bytes = fs::read(path).map_err(|error| at(unread(&error)))?;
+        self.load_bytes(&origin, &bytes)
     }
+
     /// The same from bytes already in memory; `origin` is for messages.
     ///
     /// # Errors
     /// As [`Host::load`].
-    pub fn load_bytes(&self, _origin: &str, _bytes: &[u8]) -> Result<Plugin, LoadError> {
-        todo!("host helper")
+    pub fn load_bytes(&self, origin: &str, bytes: &[u8]) -> Result<Plugin, LoadError> {
+        let host = &*self.0;
+        plugin::load(&host.engine, &host.cache, &host.describing, host.memory_bytes_max, bytes)
+            .map_err(|message| LoadError { path: origin.to_owned(), message })
     }
+
     /// Runs one attempt to its end. Dropping the future ends the attempt.
     ///
     /// # Errors
-    /// The plugin's own fault, or one of the host's: `timeout`, `trap`, `memory-limit`,
-    /// `fuel-limit`, `output-limit`, `bad-output`.
-    pub async fn run(&self, _attempt: Attempt, _wall: Arc<dyn Wall>) -> Result<Json, Fault> {
-        todo!("host helper")
+    /// The plugin's own fault, or one of the host's: `timeout` (retryable), `trap`,
+    /// `memory-limit`, `fuel-limit`, `call-limit`, `sleep-limit`, `output-limit`,
+    /// `bad-output`, `internal`.
+    pub async fn run(&self, attempt: Attempt, wall: Arc<dyn Wall>) -> Result<Json, Fault> {
+        call::run(&self.0, attempt, wall).await
     }
 }
 
-impl Plugin {
-    /// What it says of itself.
-    pub fn info(&self) -> &Info {
-        &self.0
+fn unread(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::NotFound {
+        return "there is no such plugin file: build it, or correct `plugins` under [paths]".to_owned();
     }
+    format!("it cannot be read ({error})")
 }

@@ -7,7 +7,16 @@
 //! **Invariant:** this crate knows nothing of journals or workflows' order; what
 //! must be on disk before a call is sent goes through [`Wall::intend`].
 
+mod call;
 pub mod capability;
+mod engine;
+mod guest;
 mod host;
+mod limits;
+mod plugin;
+mod text;
+mod trap;
 
-pub use host::{Attempt, Context, Done, Host, Info, LoadError, Options, Plugin, Wall, WallError};
+pub use capability::redis::is_read as redis_is_read;
+pub use host::{Attempt, Context, Done, Host, Info, LoadError, Options, Wall, WallError};
+pub use plugin::Plugin;

@@ -37,6 +37,18 @@ pub enum Admission {
     Duplicate(RunId),
 }
 
+impl Admission {
+    /// The run that answers the trigger.
+    pub fn run(&self) -> &RunId {
+        match self {
+            Self::Started(run)
+            | Self::Queued { run, .. }
+            | Self::Joined(run)
+            | Self::Duplicate(run) => run,
+        }
+    }
+}
+
 /// Why no run began.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BeginError {
@@ -175,6 +187,11 @@ impl Handle {
         let _ = self.ask(|reply| Input::Stop { grace_ms, reply }).await;
     }
 
+    /// Ends when the loop has ended.
+    pub async fn ended(&self) {
+        self.inbox.closed().await;
+    }
+
     async fn command(
         &self,
         make: impl FnOnce(oneshot::Sender<Result<(), CommandError>>) -> Input,
@@ -188,5 +205,15 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.inbox.send(make(reply)).await.ok()?;
         answer.await.ok()
+    }
+}
+
+#[cfg(test)]
+impl Handle {
+    /// A handle whose inputs the test answers.
+    pub(crate) fn fake() -> (Self, mpsc::Receiver<Input>) {
+        let (inbox, inputs) = mpsc::channel(16);
+        let (_, changes) = watch::channel(0);
+        (Self { inbox, changes }, inputs)
     }
 }

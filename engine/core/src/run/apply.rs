@@ -8,8 +8,9 @@ use crate::limits;
 use crate::run::effect::{Effect, outstanding};
 use crate::run::event::{Answer, Call, Event, Outcome};
 use crate::run::fault::Fault;
+use crate::run::place::{CallRecord, Item, Question, State};
 use crate::run::settle::settle;
-use crate::run::state::{CallRecord, Ending, Item, Joined, Phase, Run, State, begin};
+use crate::run::state::{Ending, Joined, Phase, Run, begin};
 use crate::run::table::{Fact, Rules};
 use crate::workflow::plan::{Action, OnFailure, Plan, WhenInterrupted};
 use crate::{Json, Millis};
@@ -73,6 +74,9 @@ fn illegal(event: &Event, state: &str) -> Illegal {
 
 impl Run {
     fn fold(&mut self, plan: &Plan, event: &Event) -> Result<(), Illegal> {
+        if event.place().is_some_and(|place| self.item(place).is_none()) {
+            return Err(illegal(event, "there is no such place"));
+        }
         match event {
             Event::Begun { .. } => Err(illegal(event, "the run has begun already")),
             Event::Admitted { at } => self.admit(plan, *at, event),
@@ -84,10 +88,14 @@ impl Run {
                 Ok(())
             }
             Event::Cancelled { by, .. } => {
-                if matches!(self.ending, Some(Ending::Cancelled(_))) {
+                if self.stopped {
                     return Err(illegal(event, "the run is being cancelled already"));
                 }
-                self.ending = Some(Ending::Cancelled(by.clone()));
+                if self.is_finished(plan) {
+                    return Err(illegal(event, "everything is done; the run only needs closing"));
+                }
+                self.stopped = true;
+                self.ending.get_or_insert_with(|| Ending::Cancelled(by.clone()));
                 Ok(())
             }
             Event::Closed { at } => {
@@ -104,8 +112,8 @@ impl Run {
             Event::Woke { at, place } => self.woke(plan, event, *place, *at),
             Event::Started { at, attempt } => {
                 self.lane(plan, event, *attempt, *at, &Fact::Started)?;
-                if plan.step(attempt.place.step).assesses {
-                    self.assessed_at = Some(*at);
+                if attempt.side == Side::Do && plan.step(attempt.place.step).assesses {
+                    self.assessed_at = self.assessed_at.max(Some(*at));
                 }
                 Ok(())
             }
@@ -116,6 +124,10 @@ impl Run {
                 self.lane(plan, event, *attempt, *at, &Fact::Failed { fault, jitter: *jitter })
             }
             Event::Interrupted { at, attempt } => {
+                // Its run is in the journal and goes on by itself; another would do it twice.
+                if plan.is_child(*attempt) {
+                    return Err(illegal(event, "a child run outlives the engine"));
+                }
                 let policy = self.policy(plan, *attempt);
                 self.lane(plan, event, *attempt, *at, &Fact::Interrupted { policy })?;
                 self.interruptions += 1;
@@ -150,15 +162,15 @@ impl Run {
         at: Millis,
         fact: &Fact<'_>,
     ) -> Result<(), Illegal> {
-        let ending = self.ending.clone();
         if self.is_queued() {
             return Err(illegal(event, "the run is queued"));
         }
+        let halt = self.halt();
         let Some(item) = self.item_mut(attempt.place) else {
             return Err(illegal(event, "there is no such place"));
         };
         let step = plan.step(attempt.place.step);
-        let rules = Rules { step, side: attempt.side, ending: ending.as_ref() };
+        let rules = Rules { step, side: attempt.side, halt };
         let Some(next) = item.next(rules, attempt.number, at, fact) else {
             return Err(illegal(event, &format!("{:?}", item.lane(attempt.side))));
         };
@@ -196,13 +208,9 @@ impl Run {
                 return self.keep_output(attempt, output);
             }
             Ok(false) if at.saturating_sub(since) < poll.within_ms => {
-                return self.lane(
-                    plan,
-                    event,
-                    attempt,
-                    at,
-                    &Fact::NotYet { every_ms: poll.every_ms },
-                );
+                // The last look is at the end of the window, not after it.
+                let wait_ms = poll.every_ms.min(since + poll.within_ms - at);
+                return self.lane(plan, event, attempt, at, &Fact::NotYet { wait_ms });
             }
             Ok(false) => Fault::permanent(
                 "not-yet",
@@ -238,12 +246,19 @@ impl Run {
             return self.succeeded(plan, event, attempt, at, output);
         }
         let message = format!("child workflow `{}` ended {}", child.plan.name(), outcome.as_str());
-        let late = matches!(
+        let told = matches!(
             self.item(attempt.place).map(Item::work),
             Some(State::Running { stopping: true, .. })
         );
-        let code = if late { "timeout" } else { "child-failed" };
-        let mut fault = Fault::retryable(code, message);
+        let mut fault = match outcome {
+            Outcome::Cancelled if self.stopped && told => Fault::permanent("cancelled", message),
+            _ if told => Fault::retryable("timeout", message),
+            // Whoever cancelled the child does not want it again.
+            Outcome::Cancelled => Fault::permanent("cancelled", message),
+            Outcome::Succeeded | Outcome::Failed | Outcome::TimedOut => {
+                Fault::retryable("child-failed", message)
+            }
+        };
         fault.details = (**output).clone();
         self.lane(plan, event, attempt, at, &Fact::Failed { fault: &fault, jitter: 0 })
     }
@@ -259,8 +274,10 @@ impl Run {
         let same =
             |record: &CallRecord| record.attempt == attempt && record.call.index == call.index;
         match item.calls.iter().position(same) {
-            Some(at) if item.calls[at].call.outcome.is_none() => item.calls[at].call = call.clone(),
-            Some(_) => return Err(illegal(event, "the call's outcome is known already")),
+            Some(at) if item.calls[at].call.outcome.is_none() && call.outcome.is_some() => {
+                item.calls[at].call.outcome.clone_from(&call.outcome);
+            }
+            Some(_) => return Err(illegal(event, "the call is known already")),
             None if item.calls.len() >= limits::CALLS_MAX => {
                 return Err(illegal(event, "the place has made more calls than are kept"));
             }
@@ -310,6 +327,7 @@ impl Run {
         };
         let side = if item.work.is_settled() { Side::Undo } else { Side::Do };
         let is_approval = matches!(plan.step(place.step).action, Action::Approval(_));
+        let failed = matches!(item.lane(side), State::Asking { question: Question::Failed, .. });
         self.lane(plan, event, AttemptId { place, side, number: 0 }, at, &Fact::Answered(answer))?;
         let Some(item) = self.item_mut(place) else { return Ok(()) };
         if is_approval {
@@ -319,8 +337,13 @@ impl Run {
             item.output = Some(Arc::new(said));
         }
         if !answer.approved {
-            let message = format!("{} said no: {}", answer.who, answer.reason);
-            item.fault = Some(Fault::permanent("rejected", message));
+            let said = format!("{} said no: {}", answer.who, answer.reason);
+            let fault = &mut item.faults[side as usize];
+            match fault {
+                // Why it failed is what people and conditions ask for.
+                Some(fault) if failed => fault.message = format!("{}; {said}", fault.message),
+                _ => *fault = Some(Fault::permanent("rejected", said)),
+            }
         }
         Ok(())
     }
@@ -354,50 +377,5 @@ impl Run {
             None => Json::Null,
         };
         self.phase = Phase::Closed { at, outcome, output: Arc::new(output) };
-    }
-}
-
-impl Event {
-    /// When the shell learnt of it.
-    pub fn at(&self) -> Millis {
-        match *self {
-            Self::Begun { at, .. }
-            | Self::Admitted { at }
-            | Self::Joined { at, .. }
-            | Self::Started { at, .. }
-            | Self::Called { at, .. }
-            | Self::Succeeded { at, .. }
-            | Self::Failed { at, .. }
-            | Self::Interrupted { at, .. }
-            | Self::Woke { at, .. }
-            | Self::ChildClosed { at, .. }
-            | Self::Answered { at, .. }
-            | Self::Cancelled { at, .. }
-            | Self::Closed { at } => at,
-        }
-    }
-}
-
-impl std::fmt::Display for Event {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Begun { begun, .. } => write!(f, "the beginning of {}", begun.workflow),
-            Self::Admitted { .. } => f.write_str("admission"),
-            Self::Joined { trigger, .. } => write!(f, "joining by {}", trigger.source),
-            Self::Started { attempt, .. } => write!(f, "start of {attempt}"),
-            Self::Called { attempt, call, .. } => write!(f, "call {} of {attempt}", call.index),
-            Self::Succeeded { attempt, .. } => write!(f, "success of {attempt}"),
-            Self::Failed { attempt, fault, .. } => {
-                write!(f, "failure ({}) of {attempt}", fault.code)
-            }
-            Self::Interrupted { attempt, .. } => write!(f, "interruption of {attempt}"),
-            Self::Woke { place, .. } => write!(f, "timer of step {}[{}]", place.step.0, place.item),
-            Self::ChildClosed { attempt, .. } => write!(f, "end of the child of {attempt}"),
-            Self::Answered { place, answer, .. } => {
-                write!(f, "answer of {} to step {}[{}]", answer.who, place.step.0, place.item)
-            }
-            Self::Cancelled { .. } => f.write_str("cancel"),
-            Self::Closed { .. } => f.write_str("close"),
-        }
     }
 }

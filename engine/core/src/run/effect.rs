@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::Millis;
 use crate::id::{AttemptId, Place, Side};
-use crate::run::state::{Ending, Phase, Run, State};
+use crate::run::place::State;
+use crate::run::state::{Phase, Run};
 use crate::workflow::plan::{Action, Plan};
 
 /// Something the shell owes a run.
@@ -85,7 +86,7 @@ pub fn outstanding(plan: &Plan, run: &Run) -> BTreeSet<Effect> {
     if run.is_finished(plan) {
         owed.insert(Effect::Close);
     } else if let Some(at) = run.deadline
-        && !matches!(run.ending, Some(Ending::Cancelled(_)))
+        && !run.stopped
     {
         owed.insert(Effect::Deadline { at });
     }

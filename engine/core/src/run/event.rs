@@ -1,6 +1,7 @@
 //! Facts about a run, from outside the core. The journal is a list of these.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::id::{AttemptId, Digest, Place, RunId};
@@ -273,4 +274,66 @@ pub struct Answer {
     pub who: String,
     /// Why.
     pub reason: String,
+}
+
+impl Event {
+    /// Where it happened, if it did at one place.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::Started { attempt, .. }
+            | Self::Called { attempt, .. }
+            | Self::Succeeded { attempt, .. }
+            | Self::Failed { attempt, .. }
+            | Self::Interrupted { attempt, .. }
+            | Self::ChildClosed { attempt, .. } => Some(attempt.place),
+            Self::Woke { place, .. } | Self::Answered { place, .. } => Some(*place),
+            Self::Begun { .. }
+            | Self::Admitted { .. }
+            | Self::Joined { .. }
+            | Self::Cancelled { .. }
+            | Self::Closed { .. } => None,
+        }
+    }
+    /// When the shell learnt of it.
+    pub fn at(&self) -> Millis {
+        match *self {
+            Self::Begun { at, .. }
+            | Self::Admitted { at }
+            | Self::Joined { at, .. }
+            | Self::Started { at, .. }
+            | Self::Called { at, .. }
+            | Self::Succeeded { at, .. }
+            | Self::Failed { at, .. }
+            | Self::Interrupted { at, .. }
+            | Self::Woke { at, .. }
+            | Self::ChildClosed { at, .. }
+            | Self::Answered { at, .. }
+            | Self::Cancelled { at, .. }
+            | Self::Closed { at } => at,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begun { begun, .. } => write!(f, "the beginning of {}", begun.workflow),
+            Self::Admitted { .. } => f.write_str("admission"),
+            Self::Joined { trigger, .. } => write!(f, "joining by {}", trigger.source),
+            Self::Started { attempt, .. } => write!(f, "start of {attempt}"),
+            Self::Called { attempt, call, .. } => write!(f, "call {} of {attempt}", call.index),
+            Self::Succeeded { attempt, .. } => write!(f, "success of {attempt}"),
+            Self::Failed { attempt, fault, .. } => {
+                write!(f, "failure ({}) of {attempt}", fault.code)
+            }
+            Self::Interrupted { attempt, .. } => write!(f, "interruption of {attempt}"),
+            Self::Woke { place, .. } => write!(f, "timer of step {}[{}]", place.step.0, place.item),
+            Self::ChildClosed { attempt, .. } => write!(f, "end of the child of {attempt}"),
+            Self::Answered { place, answer, .. } => {
+                write!(f, "answer of {} to step {}[{}]", answer.who, place.step.0, place.item)
+            }
+            Self::Cancelled { .. } => f.write_str("cancel"),
+            Self::Closed { .. } => f.write_str("close"),
+        }
+    }
 }

@@ -11,7 +11,8 @@ use crate::id::{Place, Side, StepId};
 use crate::limits;
 use crate::run::event::{Cause, Outcome};
 use crate::run::fault::Fault;
-use crate::run::state::{Ending, Item, Question, Run, SkipReason, State};
+use crate::run::place::{Item, Question, State};
+use crate::run::state::{Ending, Run, SkipReason};
 use crate::workflow::plan::{Action, OnFailure, Plan};
 use crate::{Json, Millis};
 
@@ -29,17 +30,19 @@ pub(super) fn settle(plan: &Plan, run: &mut Run, at: Millis) {
         if ending {
             run.stop_forward(plan);
         }
-        for id in plan.ids() {
+        // What is `always` done sees how the rest ended, so it comes after undo.
+        for id in plan.ids().filter(|id| !(ending && plan.step(*id).always)) {
             run.settle_step(plan, id, at);
         }
         if run.ending.is_some() == ending {
             break;
         }
     }
-    run.start_undo(plan);
-    // Undo may have had nothing to do; then `always` steps may go at once.
-    for id in plan.ids() {
-        run.settle_step(plan, id, at);
+    if run.ending.is_some() {
+        run.start_undo(plan);
+        for id in plan.ids().filter(|id| plan.step(*id).always) {
+            run.settle_step(plan, id, at);
+        }
     }
 }
 
@@ -187,7 +190,7 @@ impl Run {
 
     fn fail(&mut self, plan: &Plan, id: StepId, at: Millis, fault: Fault) {
         let item = &mut self.steps[usize::from(id.0)].items[0];
-        item.fault = Some(fault);
+        item.faults[Side::Do as usize] = Some(fault);
         item.work = State::Failed { at };
         let step = plan.step(id);
         if step.on_failure != OnFailure::Continue && !step.always {
@@ -198,14 +201,14 @@ impl Run {
     /// Nothing new starts on the way forward; a cancel also ends what runs. A pivot
     /// that has an intent is past the point of no return: only a cancel stops it.
     fn stop_forward(&mut self, plan: &Plan) {
-        let cancelled = matches!(self.ending, Some(Ending::Cancelled(_)));
+        let stopped = self.stopped;
         for id in plan.ids() {
             let step = plan.step(id);
             if step.always {
                 continue;
             }
             for item in &mut self.steps[usize::from(id.0)].items {
-                if step.pivot && item.has_intents() && !cancelled {
+                if step.pivot && item.has_intents() && !stopped {
                     continue;
                 }
                 match &mut item.work {
@@ -213,7 +216,7 @@ impl Run {
                     | State::BackingOff { .. }
                     | State::Sleeping { .. }
                     | State::Asking { .. } => item.work = State::Cancelled,
-                    State::Running { stopping, .. } => *stopping |= cancelled,
+                    State::Running { stopping, .. } => *stopping |= stopped,
                     State::Waiting
                     | State::Succeeded { .. }
                     | State::Failed { .. }
@@ -225,36 +228,44 @@ impl Run {
     }
 
     fn start_undo(&mut self, plan: &Plan) {
-        if self.ending.is_none() || !self.is_forward_settled(plan) {
+        if !self.is_forward_settled(plan) {
             return;
         }
         let behind = self.behind_pivot(plan);
         for id in plan.ids().rev() {
-            if plan.step(id).undo.is_none()
+            let step = plan.step(id);
+            // What is `always` done is never taken back: it tells how the run ended.
+            if step.undo.is_none()
+                || step.always
                 || behind.contains(&id)
                 || !self.followers_undone(plan, id)
             {
                 continue;
             }
-            for item in &mut self.steps[usize::from(id.0)].items {
-                let done = matches!(item.work, State::Succeeded { .. });
-                if item.undo == State::Waiting && (done || item.has_intents()) {
-                    item.undo = State::Ready;
-                }
-            }
+            let items = &mut self.steps[usize::from(id.0)].items;
+            let parallel = step.for_each.as_ref().map_or(1, |each| each.parallel);
+            let busy = items.iter().filter(|item| item.undo.is_under_way()).count();
+            let free = usize::try_from(parallel).unwrap_or(usize::MAX).saturating_sub(busy);
+            let due = |item: &&mut Item| {
+                let changed = matches!(item.work, State::Succeeded { .. }) || item.has_intents();
+                item.undo == State::Waiting && changed
+            };
+            items.iter_mut().rev().filter(due).take(free).for_each(|item| item.undo = State::Ready);
         }
     }
 
     /// Steps that must not be taken back: every pivot that has an intent (or
-    /// succeeded), and all that it rests on.
+    /// succeeded), and all that it rests on. A child run's intents are its own, so
+    /// that a pivot which runs a child counts from its start.
     fn behind_pivot(&self, plan: &Plan) -> BTreeSet<StepId> {
         let mut behind = BTreeSet::new();
         for id in plan.ids().rev() {
-            let passed =
-                plan.step(id).pivot
-                    && self.step(id).items.iter().any(|item| {
-                        item.has_intents() || matches!(item.work, State::Succeeded { .. })
-                    });
+            let passed = plan.step(id).pivot
+                && self.step(id).items.iter().any(|item| {
+                    let child = matches!(plan.step(id).action, Action::Workflow(_));
+                    let begun = child && item.next_number(Side::Do) > 1;
+                    begun || item.has_intents() || matches!(item.work, State::Succeeded { .. })
+                });
             if passed || behind.contains(&id) {
                 behind.insert(id);
                 behind.extend(plan.step(id).needs.iter().copied());

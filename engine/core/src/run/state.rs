@@ -1,28 +1,12 @@
-//! What a run is between two events.
-//!
-//! Every place (a step, or one item of its `for_each`) has two lanes, one for its
-//! work and one for its undo, and both live by the same table:
-//!
-//! ```text
-//!             gate opens                 Started
-//!  Waiting ───────────────► Ready ─────────────────► Running ──Succeeded──► Succeeded
-//!     │                      ▲  ▲                      │ │
-//!     │ condition, need      │  └──────Interrupted─────┘ ├──Failed, no tries left──► Failed
-//!     ├──────────► Skipped   │                           │
-//!     │                    Woke ◄── BackingOff ◄─────────┤ Failed, tries left; `until` not yet
-//!     │ run ends             │                           │
-//!     └──────────► Cancelled │ approved                  ▼
-//!                            └──────────────────────── Asking ──rejected──► Failed
-//! ```
-//! `wait` steps go Waiting ─► Sleeping ─► Succeeded, `approval` steps Waiting ─►
-//! Asking ─► Succeeded or Failed. The undo lane stays Waiting unless the run fails
-//! and the step has something to take back.
+//! What a run is between two events. Its places, where the work happens, are in
+//! [`super::place`], with the life cycle diagram.
 
 use std::sync::Arc;
 
 use crate::id::{AttemptId, Place, RunId, Side, StepId};
-use crate::run::event::{Begun, Call, Cause, Outcome, Trigger};
-use crate::run::fault::Fault;
+use crate::run::event::{Begun, Cause, Outcome, Trigger};
+use crate::run::place::{Item, State};
+use crate::run::table::Halt;
 use crate::workflow::plan::{Plan, Step};
 use crate::{Json, Millis};
 
@@ -34,6 +18,8 @@ pub struct Run {
     pub(super) phase: Phase,
     pub(super) steps: Vec<StepRun>,
     pub(super) ending: Option<Ending>,
+    /// Somebody wants it to end; work that runs is told to stop. It may have failed before.
+    pub(super) stopped: bool,
     pub(super) deadline: Option<Millis>,
     pub(super) joined: Vec<Joined>,
     pub(super) assessed_at: Option<Millis>,
@@ -97,191 +83,6 @@ pub enum SkipReason {
     Condition,
     /// A step that it needs was skipped.
     Need(StepId),
-}
-
-/// One place where work happens.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Item {
-    pub(super) work: State,
-    pub(super) undo: State,
-    pub(super) output: Option<Arc<Json>>,
-    pub(super) fault: Option<Fault>,
-    pub(super) failures: u32,
-    pub(super) interruptions: u32,
-    pub(super) polling_since: Option<Millis>,
-    pub(super) numbers: [u32; 2],
-    pub(super) calls: Vec<CallRecord>,
-    pub(super) history: Vec<AttemptRecord>,
-}
-
-/// State of one lane of a place.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub enum State {
-    /// Its time has not come.
-    #[default]
-    Waiting,
-    /// An attempt is owed.
-    Ready,
-    /// An attempt is under way.
-    Running {
-        /// Its number.
-        number: u32,
-        /// Since when.
-        since: Millis,
-        /// It should end now: the run ends, or its time is up.
-        stopping: bool,
-    },
-    /// Another attempt is owed later.
-    BackingOff {
-        /// When.
-        until: Millis,
-    },
-    /// A `wait` step lets time pass.
-    Sleeping {
-        /// Until when.
-        until: Millis,
-    },
-    /// A person must answer.
-    Asking {
-        /// What.
-        question: Question,
-        /// Since when.
-        since: Millis,
-        /// When silence becomes an answer.
-        until: Option<Millis>,
-    },
-    /// Done.
-    Succeeded {
-        /// When.
-        at: Millis,
-    },
-    /// Given up.
-    Failed {
-        /// When.
-        at: Millis,
-    },
-    /// Not wanted.
-    Skipped,
-    /// The run ended first.
-    Cancelled,
-}
-
-/// What a person is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// An `approval` step.
-    Approval {
-        /// The rendered prompt.
-        prompt: String,
-    },
-    /// It failed, and `on_failure = "ask"`: try again?
-    Failed,
-    /// It was cut off after it may have changed something, and the step wants a
-    /// person to look: run it again?
-    Interrupted,
-    /// A call that must happen at most once has no known outcome: run it again?
-    InDoubt,
-    /// The engine died under it [`crate::limits::INTERRUPTIONS_MAX`] times: run it again?
-    Poison,
-}
-
-/// A changing call, and the attempt that made it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallRecord {
-    /// The attempt.
-    pub attempt: AttemptId,
-    /// The call.
-    pub call: Call,
-}
-
-/// A try that began.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttemptRecord {
-    /// Doing or undoing.
-    pub side: Side,
-    /// From 1.
-    pub number: u32,
-    /// When it began.
-    pub started_at: Millis,
-    /// How and when it ended.
-    pub end: Option<(Millis, AttemptEnd)>,
-}
-
-/// How a try ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AttemptEnd {
-    /// Well.
-    Succeeded,
-    /// With this fault.
-    Failed(Fault),
-    /// With the engine.
-    Interrupted,
-}
-
-impl State {
-    /// Whether nothing more will happen in this lane by itself or by a person.
-    pub fn is_settled(&self) -> bool {
-        match self {
-            Self::Succeeded { .. } | Self::Failed { .. } | Self::Skipped | Self::Cancelled => true,
-            Self::Waiting
-            | Self::Ready
-            | Self::Running { .. }
-            | Self::BackingOff { .. }
-            | Self::Sleeping { .. }
-            | Self::Asking { .. } => false,
-        }
-    }
-
-    /// Whether this lane takes one of the `parallel` slots.
-    pub(super) fn is_under_way(&self) -> bool {
-        !self.is_settled() && *self != Self::Waiting
-    }
-}
-
-impl Item {
-    /// State of its work.
-    pub fn work(&self) -> &State {
-        &self.work
-    }
-    /// State of its undo; `Waiting` if none is due.
-    pub fn undo(&self) -> &State {
-        &self.undo
-    }
-    /// What it gave.
-    pub fn output(&self) -> Option<&Arc<Json>> {
-        self.output.as_ref()
-    }
-    /// Why the latest try failed; gone after a success.
-    pub fn fault(&self) -> Option<&Fault> {
-        self.fault.as_ref()
-    }
-    /// Changing calls, oldest first.
-    pub fn calls(&self) -> &[CallRecord] {
-        &self.calls
-    }
-    /// Tries, oldest first.
-    pub fn history(&self) -> &[AttemptRecord] {
-        &self.history
-    }
-    pub(super) fn lane(&self, side: Side) -> &State {
-        match side {
-            Side::Do => &self.work,
-            Side::Undo => &self.undo,
-        }
-    }
-    pub(super) fn lane_mut(&mut self, side: Side) -> &mut State {
-        match side {
-            Side::Do => &mut self.work,
-            Side::Undo => &mut self.undo,
-        }
-    }
-    pub(super) fn next_number(&self, side: Side) -> u32 {
-        self.numbers[side as usize] + 1
-    }
-    /// Whether the work may have changed something outside.
-    pub(super) fn has_intents(&self) -> bool {
-        self.calls.iter().any(|record| record.attempt.side == Side::Do)
-    }
 }
 
 impl StepRun {
@@ -373,6 +174,9 @@ impl Run {
     pub fn phase(&self) -> &Phase {
         &self.phase
     }
+    pub(super) fn halt(&self) -> Option<Halt> {
+        if self.stopped { Some(Halt::Stop) } else { self.ending.as_ref().map(|_| Halt::Drain) }
+    }
     /// Its steps, by [`StepId`].
     pub fn steps(&self) -> &[StepRun] {
         &self.steps
@@ -415,7 +219,8 @@ impl Run {
             .items
             .get_mut(usize::try_from(place.item).ok()?)
     }
-    /// Every attempt under way.
+    /// Every attempt under way. After a crash those of child runs live on, as their
+    /// runs do; the others were cut off: see [`Run::cut_off`].
     pub fn running(&self) -> Vec<AttemptId> {
         let mut running = Vec::new();
         for (place, item) in self.places() {
@@ -426,6 +231,10 @@ impl Run {
             }
         }
         running
+    }
+    /// Attempts that died with the engine, if it died now: each is owed `Interrupted`.
+    pub fn cut_off(&self, plan: &Plan) -> Vec<AttemptId> {
+        self.running().into_iter().filter(|attempt| !plan.is_child(*attempt)).collect()
     }
     /// Every place with its item.
     pub(super) fn places(&self) -> impl Iterator<Item = (Place, &Item)> {
@@ -444,7 +253,7 @@ impl Run {
                     "asking"
                 } else if self.places().any(|(_, item)| item.undo.is_under_way()) {
                     "undoing"
-                } else if matches!(self.ending, Some(Ending::Cancelled(_))) {
+                } else if self.stopped {
                     "cancelling"
                 } else {
                     "running"
@@ -483,6 +292,7 @@ pub(super) fn begin(plan: &Plan, at: Millis, begun: Arc<Begun>) -> Run {
         phase,
         steps: plan.steps().iter().map(step).collect(),
         ending: None,
+        stopped: false,
         deadline,
         joined: Vec::new(),
         assessed_at: None,

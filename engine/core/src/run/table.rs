@@ -5,7 +5,7 @@ use crate::id::Side;
 use crate::limits;
 use crate::run::event::{Answer, CallClass};
 use crate::run::fault::{Fault, FaultKind};
-use crate::run::state::{AttemptEnd, Ending, Item, Question, State};
+use crate::run::place::{AttemptEnd, AttemptRecord, Item, Question, State};
 use crate::workflow::plan::{OnFailure, Retry, Step, WhenInterrupted};
 
 /// A fact about one lane, with all that the rules need to know of it.
@@ -15,8 +15,8 @@ pub(super) enum Fact<'a> {
     Started,
     /// It gave what it should; of a poll, the condition holds.
     Succeeded,
-    /// It ended well, but `until` does not hold yet.
-    NotYet { every_ms: Millis },
+    /// It ended well, but `until` does not hold yet; look again after this time.
+    NotYet { wait_ms: Millis },
     /// It failed.
     Failed { fault: &'a Fault, jitter: u16 },
     /// The engine died under it.
@@ -27,13 +27,22 @@ pub(super) enum Fact<'a> {
     Answered(&'a Answer),
 }
 
+/// How work on the way forward stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// A step failed: what runs may finish, nothing new starts.
+    Drain,
+    /// Cancelled or out of time: what runs ends as well.
+    Stop,
+}
+
 /// What the rules of a lane depend on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules<'a> {
     pub step: &'a Step,
     pub side: Side,
-    /// Why the run starts nothing new on its way forward, if so.
-    pub ending: Option<&'a Ending>,
+    /// How the run ends, if it does.
+    pub halt: Option<Halt>,
 }
 
 impl Item {
@@ -54,8 +63,8 @@ impl Item {
             (S::Running { number: n, .. }, Fact::Succeeded) if *n == number => {
                 Some(S::Succeeded { at })
             }
-            (S::Running { number: n, .. }, Fact::NotYet { every_ms }) if *n == number => {
-                let until = at + every_ms;
+            (S::Running { number: n, .. }, Fact::NotYet { wait_ms }) if *n == number => {
+                let until = at + wait_ms;
                 Some(if self.stops(rules) { S::Cancelled } else { S::BackingOff { until } })
             }
             (S::Running { number: n, .. }, Fact::Failed { fault, jitter }) if *n == number => {
@@ -91,15 +100,16 @@ impl Item {
         jitter: u16,
     ) -> State {
         if self.stops(rules) {
-            let told = matches!(self.lane(rules.side), State::Running { stopping: true, .. });
+            let told = rules.halt == Some(Halt::Stop);
             return if told { State::Cancelled } else { State::Failed { at } };
         }
-        let tries_left = self.failures + 1 < rules.step.retry.attempts_max;
+        let failures = self.failures[rules.side as usize];
+        let tries_left = failures + 1 < rules.step.retry.attempts_max;
         if fault.kind == FaultKind::Retryable && tries_left {
             if self.is_in_doubt(rules.side, number) {
                 return State::Asking { question: Question::InDoubt, since: at, until: None };
             }
-            let wait = rules.step.retry.wait_ms(self.failures, jitter);
+            let wait = rules.step.retry.wait_ms(failures, jitter);
             return State::BackingOff { until: at + wait };
         }
         match (rules.side, rules.step.on_failure) {
@@ -124,10 +134,9 @@ impl Item {
         }
         let ask = |question| State::Asking { question, since: at, until: None };
         let intents = self
-            .calls
-            .iter()
+            .intents()
             .any(|record| record.attempt.side == rules.side && record.attempt.number == number);
-        if self.interruptions >= limits::INTERRUPTIONS_MAX {
+        if self.interruptions[rules.side as usize] + 1 >= limits::INTERRUPTIONS_MAX {
             ask(Question::Poison)
         } else if self.is_in_doubt(rules.side, number) {
             ask(Question::InDoubt)
@@ -142,9 +151,9 @@ impl Item {
     /// and a pivot that has an intent stops for a cancel only.
     fn stops(&self, rules: Rules<'_>) -> bool {
         let forward = rules.side == Side::Do && !rules.step.always;
-        match rules.ending {
-            Some(Ending::Failed(_)) => forward && !(rules.step.pivot && self.has_intents()),
-            Some(Ending::Cancelled(_)) => forward,
+        match rules.halt {
+            Some(Halt::Drain) => forward && !(rules.step.pivot && self.has_intents()),
+            Some(Halt::Stop) => forward,
             None => false,
         }
     }
@@ -162,31 +171,32 @@ impl Item {
 
     /// Keeps the counters that the table reads. Called after the state moved.
     pub(super) fn count(&mut self, side: Side, number: u32, at: Millis, fact: &Fact<'_>) {
+        let lane = side as usize;
         match fact {
             Fact::Started => {
-                self.numbers[side as usize] = number;
+                self.numbers[lane] = number;
                 if side == Side::Do {
                     self.polling_since.get_or_insert(at);
                 }
             }
             Fact::Succeeded => {
-                self.fault = None;
-                self.failures = 0;
-                self.interruptions = 0;
+                self.faults[lane] = None;
+                self.failures[lane] = 0;
+                self.interruptions[lane] = 0;
             }
             Fact::NotYet { .. } => {
-                self.failures = 0;
-                self.interruptions = 0;
+                self.failures[lane] = 0;
+                self.interruptions[lane] = 0;
             }
             Fact::Failed { fault, .. } => {
-                self.failures += 1;
-                self.interruptions = 0;
-                self.fault = Some((*fault).clone());
+                self.failures[lane] += 1;
+                self.interruptions[lane] = 0;
+                self.faults[lane] = Some((*fault).clone());
             }
-            Fact::Interrupted { .. } => self.interruptions += 1,
+            Fact::Interrupted { .. } => self.interruptions[lane] += 1,
             Fact::Answered(_) => {
-                self.failures = 0;
-                self.interruptions = 0;
+                self.failures[lane] = 0;
+                self.interruptions[lane] = 0;
                 self.polling_since = None;
             }
             Fact::Woke => {}
@@ -195,7 +205,6 @@ impl Item {
     }
 
     fn remember(&mut self, side: Side, number: u32, at: Millis, fact: &Fact<'_>) {
-        use crate::run::state::AttemptRecord;
         let end = match fact {
             Fact::Started => {
                 if self.history.len() == limits::HISTORY_MAX {

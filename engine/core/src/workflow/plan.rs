@@ -6,7 +6,7 @@ use std::sync::Arc;
 use petgraph::graph::DiGraph;
 
 use crate::expression::{Condition, Template};
-use crate::id::{Digest, StepId};
+use crate::id::{AttemptId, Digest, Side, StepId};
 use crate::{Json, Millis};
 
 /// A workflow after `check`: typed, acyclic, pinned by the digest of its source.
@@ -58,6 +58,10 @@ impl Plan {
     /// The step with this id.
     pub fn step(&self, id: StepId) -> &Step {
         &self.steps[usize::from(id.0)]
+    }
+    /// Whether this attempt is a child run.
+    pub fn is_child(&self, attempt: AttemptId) -> bool {
+        attempt.side == Side::Do && matches!(self.step(attempt.place.step).action, Action::Workflow(_))
     }
     /// The step with this name.
     pub fn find(&self, name: &str) -> Option<StepId> {

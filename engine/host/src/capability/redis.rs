@@ -1,5 +1,0 @@
-//! Redis and Sentinel, as far as granted.
-
-mod cluster;
-
-pub use cluster::{Auth, Cluster, Mode, Secret, Tls};

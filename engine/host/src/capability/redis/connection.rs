@@ -1,0 +1,218 @@
+//! One connection to one member: opened, logged in, asked.
+//!
+//! **Invariant:** nothing here tries twice. A connection that failed is dropped;
+//! the next call opens another.
+
+use std::io;
+
+use futures::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::cluster::Auth;
+use super::resp::{Broken, Budget, Reader, encode};
+use super::Known;
+use crate::guest::wit::redis::{Error, ErrorKind, MemberKind, Node};
+use crate::limits;
+use crate::text::tame;
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A member that answered, ready for commands.
+pub(super) struct Connection {
+    address: String,
+    stream: Box<dyn Stream>,
+    reader: Reader,
+}
+
+impl Connection {
+    /// Connects and logs in.
+    pub(super) async fn open(
+        known: &Known,
+        address: &str,
+        kind: MemberKind,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        let stream = timeout_at(deadline, TcpStream::connect(address))
+            .await
+            .map_err(|_| unreachable(address, "no answer to the connection attempt in time"))?
+            .map_err(|error| unconnected(address, &error))?;
+        // Replies are waited for, so every command leaves at once; without the
+        // option it only leaves later.
+        let _ = stream.set_nodelay(true);
+        timeout_at(deadline, Self::welcome(known, address, kind, stream))
+            .await
+            .unwrap_or_else(|_| Err(silent(address, "the log-in")))
+    }
+
+    async fn welcome(
+        known: &Known,
+        address: &str,
+        kind: MemberKind,
+        stream: TcpStream,
+    ) -> Result<Self, Error> {
+        let stream: Box<dyn Stream> = match &known.tls {
+            None => Box::new(stream),
+            Some(config) => {
+                let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
+                let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+                    .map_err(|_| unreachable(address, "its host is no name that TLS can check"))?;
+                let stream = TlsConnector::from(config.clone())
+                    .connect(name, stream)
+                    .await
+                    .map_err(|error| insecure(address, &error))?;
+                Box::new(stream)
+            }
+        };
+        let mut connection =
+            Self { address: address.to_owned(), stream, reader: Reader::default() };
+        let auth = match kind {
+            MemberKind::Data => &known.cluster.auth,
+            MemberKind::Sentinel => &known.cluster.sentinel_auth,
+        };
+        connection.log_in(auth, known.cluster.resp).await?;
+        Ok(connection)
+    }
+
+    async fn log_in(&mut self, auth: &Auth, resp: u8) -> Result<(), Error> {
+        let password = auth.password.as_ref().map(super::Secret::expose);
+        let username = auth.username.as_deref();
+        if resp == 3 {
+            let mut hello = vec!["HELLO", "3"];
+            if let Some(password) = password {
+                hello.extend(["AUTH", username.unwrap_or("default"), password]);
+            }
+            match self.ask(&hello).await? {
+                Node::Error(text) if is_old(&text) => {} // before Redis 6: RESP2 will do
+                reply => return self.admitted(&reply),
+            }
+        }
+        if let Some(password) = password {
+            let auth: Vec<&str> =
+                ["AUTH"].into_iter().chain(username).chain([password]).collect();
+            let reply = self.ask(&auth).await?;
+            self.admitted(&reply)?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, words: &[&str]) -> Result<Node, Error> {
+        let command: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let mut replies = Vec::new();
+        self.exchange(&encode([command.as_slice()].into_iter()), 1, &mut replies).await?;
+        replies.into_iter().flatten().next().ok_or_else(|| self.broken(&Broken::Closed))
+    }
+
+    fn admitted(&self, reply: &Node) -> Result<(), Error> {
+        let Node::Error(text) = reply else { return Ok(()) };
+        let text = tame(text, limits::OUTCOME_TEXT_BYTES_MAX);
+        let refusals = ["NOAUTH", "WRONGPASS", "NOPERM", "DENIED", "ERR AUTH", "ERR Client sent AUTH", "ERR invalid password"];
+        if refusals.iter().any(|refusal| text.starts_with(refusal)) {
+            return Err(Error {
+                kind: ErrorKind::Unauthorized,
+                message: format!(
+                    "{} answers, but refuses the log-in ({text}): check username and password of the cluster in baton.toml",
+                    self.address
+                ),
+            });
+        }
+        Err(Error {
+            kind: ErrorKind::Protocol,
+            message: format!("{} answers the log-in with: {text}", self.address),
+        })
+    }
+
+    /// Sends `bytes` and reads `count` replies; those that came stand in
+    /// `replies` even when the connection broke after them.
+    pub(super) async fn exchange(
+        &mut self,
+        bytes: &[u8],
+        count: usize,
+        replies: &mut Vec<Vec<Node>>,
+    ) -> Result<(), Error> {
+        let Self { stream, reader, .. } = self;
+        let (mut source, mut sink) = tokio::io::split(stream);
+        let write = async {
+            sink.write_all(bytes).await?;
+            sink.flush().await.map_err(Broken::from)
+        };
+        let read = async {
+            let mut budget = Budget::new();
+            while replies.len() < count {
+                replies.push(reader.reply(&mut source, &mut budget).await?);
+            }
+            Ok::<(), Broken>(())
+        };
+        // Both at once: a server may answer the first command while we still send
+        // the last. A server that answers and hangs up is heard out.
+        let (wrote, got) = futures::join!(write, read);
+        got.and(wrote).map_err(|broken| self.broken(&broken))
+    }
+
+    /// Whether it is still there, as far as can be known without asking: a server
+    /// that closed an idle connection is not asked on it.
+    pub(super) fn is_open(&mut self) -> bool {
+        let mut byte = [0];
+        // Bytes that nobody asked for (a reply that came too late) mean that
+        // question and answer no longer match.
+        !self.reader.has_rest() && self.stream.read(&mut byte).now_or_never().is_none()
+    }
+
+    fn broken(&self, broken: &Broken) -> Error {
+        let kind = match broken {
+            Broken::Closed | Broken::Io(_) => ErrorKind::Closed,
+            Broken::Protocol(_) => ErrorKind::Protocol,
+            Broken::Limit(_) => ErrorKind::Limit,
+        };
+        let message = tame(&broken.to_string(), limits::OUTCOME_TEXT_BYTES_MAX);
+        Error { kind, message: format!("{}: {message}", self.address) }
+    }
+}
+
+/// Servers before Redis 6 do not know HELLO; some proxies know it but not 3.
+fn is_old(text: &str) -> bool {
+    text.starts_with("NOPROTO") || text.to_lowercase().contains("unknown command")
+}
+
+/// No answer in time, though a connection stands.
+pub(super) fn silent(address: &str, what: &str) -> Error {
+    Error {
+        kind: ErrorKind::TimedOut,
+        message: format!("{address} is connected, but gave no reply to {what} in time"),
+    }
+}
+
+fn unreachable(address: &str, why: &str) -> Error {
+    Error { kind: ErrorKind::Unreachable, message: format!("{address} cannot be reached: {why}") }
+}
+
+fn unconnected(address: &str, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Error {
+            kind: ErrorKind::Refused,
+            message: format!("{address} refused the connection: no process listens there"),
+        },
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Error {
+            kind: ErrorKind::Closed,
+            message: format!("{address} broke the connection off at once ({error})"),
+        },
+        _ => unreachable(address, &error.to_string()),
+    }
+}
+
+fn insecure(address: &str, error: &io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => ErrorKind::Closed,
+        _ => ErrorKind::Protocol,
+    };
+    Error {
+        kind,
+        message: format!(
+            "{address} answers, but TLS with it failed ({error}): check `tls` of the cluster in baton.toml"
+        ),
+    }
+}

@@ -1,0 +1,106 @@
+//! Redis and Sentinel, as far as granted.
+//!
+//! A call is checked whole by `grant` (a pure rule over the command table, the
+//! classes and the keys), then sent to its members at once, each on a connection
+//! of its own that lives as long as the attempt. Before the first byte of a
+//! changing command leaves, its intent is on disk ([`crate::Wall::intend`]).
+//!
+//! **Invariant:** nothing here sends a command twice.
+
+mod class;
+mod cluster;
+mod connection;
+mod glob;
+mod grant;
+mod host;
+mod keys;
+mod outcome;
+mod resp;
+mod secret;
+mod send;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use baton_core::workflow::plan::RedisGrant;
+use tokio::sync::Mutex;
+use tokio_rustls::rustls::ClientConfig;
+use wasmtime::component::{HasData, Linker};
+
+use crate::guest::{Caller, wit};
+use connection::Connection;
+
+pub use class::is_read;
+pub use cluster::{Auth, Cluster, Mode, Secret, Tls};
+
+/// A cluster of baton.toml, its certificates read.
+pub(crate) struct Known {
+    cluster: Cluster,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// All clusters of baton.toml.
+pub(crate) struct Clusters(Vec<Arc<Known>>);
+
+impl Clusters {
+    /// # Errors
+    /// The name of the cluster whose certificates are no good, and why.
+    pub(crate) fn new(clusters: Vec<Cluster>) -> Result<Self, (String, String)> {
+        clusters
+            .into_iter()
+            .map(|cluster| match cluster.tls.as_ref().map(tls::config).transpose() {
+                Ok(tls) => Ok(Arc::new(Known { cluster, tls })),
+                Err(message) => Err((cluster.name, message)),
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Known>> {
+        self.0.iter().find(|known| known.cluster.name == name).cloned()
+    }
+}
+
+/// A place for one connection. Locked while it is in use, so that two requests
+/// to one member in one call go one after the other.
+type Slot = Arc<Mutex<Option<Connection>>>;
+
+/// What an attempt holds: its connections.
+pub(crate) struct State {
+    clusters: Arc<Clusters>,
+    /// By cluster and address.
+    slots: HashMap<(String, String), Slot>,
+}
+
+impl State {
+    pub(crate) fn new(clusters: Arc<Clusters>) -> Self {
+        Self { clusters, slots: HashMap::new() }
+    }
+
+    fn slot(&mut self, cluster: &str, address: &str) -> Slot {
+        let key = (cluster.to_owned(), address.to_owned());
+        Arc::clone(self.slots.entry(key).or_default())
+    }
+}
+
+pub(crate) struct View<'a> {
+    pub(crate) state: &'a mut State,
+    pub(crate) caller: &'a mut Caller,
+}
+
+struct Redis;
+
+impl HasData for Redis {
+    type Data<'a> = View<'a>;
+}
+
+pub(crate) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> View<'_>,
+) -> wasmtime::Result<()> {
+    wit::redis::add_to_linker::<T, Redis>(linker, view)
+}

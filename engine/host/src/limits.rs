@@ -1,0 +1,76 @@
+//! Every bound of the host, unit last, each with its reason. What an operator
+//! sets (memory, fuel, attempts) is in [`crate::Options`].
+
+use std::time::Duration;
+
+/// From one tick of the epoch to the next: how late a looping guest yields.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// Stack of a guest: wasmtime's own default; deep recursion is a fault, not a crash.
+pub(crate) const STACK_BYTES_MAX: usize = 512 * 1024;
+/// Stack of the fiber that a guest runs on: the guest's, and room for host calls.
+pub(crate) const FIBER_STACK_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Elements of one table: Python's interpreter has some 20,000 functions.
+pub(crate) const TABLE_ELEMENTS_MAX: usize = 100_000;
+/// Tables of one core module and of one component, shims included.
+pub(crate) const TABLES_MAX: u32 = 16;
+/// Linear memories of one component: one, and room for an adapter's own.
+pub(crate) const MEMORIES_MAX: u32 = 4;
+/// Core instances of one component: a Python guest brings a dozen libraries.
+pub(crate) const CORE_INSTANCES_MAX: u32 = 64;
+/// Context of one core instance: grows with the module's functions.
+pub(crate) const INSTANCE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A component file larger than this is no plugin; Python's are 18 MB.
+pub(crate) const COMPONENT_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// `describe` only builds constant text; even on a machine under load.
+pub(crate) const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Fuel of `describe`: an interpreter's start included.
+pub(crate) const DESCRIBE_FUEL_MAX: u64 = 2_000_000_000;
+/// Each text of `describe`: it is shown, kept in memory, and compared.
+pub(crate) const DESCRIBE_BYTES_MAX: usize = 256 * 1024;
+/// Redis commands that a plugin may ask for: more is not least privilege.
+pub(crate) const ASKED_COMMANDS_MAX: usize = 256;
+
+/// Output of one attempt: it goes into the journal and into later inputs.
+pub(crate) const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Message of a guest's fault: a paragraph for a person.
+pub(crate) const FAULT_MESSAGE_BYTES_MAX: usize = 8 * 1024;
+/// Details of a guest's fault: lists of violations fit, dumps do not.
+pub(crate) const FAULT_DETAILS_BYTES_MAX: usize = 256 * 1024;
+/// Code of a guest's fault: one kebab-case word or three.
+pub(crate) const FAULT_CODE_BYTES_MAX: usize = 64;
+/// Frames of a guest's backtrace: the innermost tell what happened.
+pub(crate) const BACKTRACE_FRAMES_MAX: usize = 32;
+
+/// Host calls of one attempt. They cost the guest no fuel, so a loop of them
+/// would only end with the time-out.
+pub(crate) const HOST_CALLS_MAX: u32 = 1_000_000;
+/// One sleep: an hour; longer waits are `wait` steps, which survive a crash.
+pub(crate) const SLEEP_MS_MAX: u32 = 3_600_000;
+/// Log lines of one attempt: the log is for people.
+pub(crate) const LOG_LINES_MAX: u32 = 1_000;
+/// Log text of one attempt.
+pub(crate) const LOG_BYTES_MAX: usize = 256 * 1024;
+/// One log line.
+pub(crate) const LOG_LINE_BYTES_MAX: usize = 4 * 1024;
+/// Message of a progress report: one line of a terminal.
+pub(crate) const PROGRESS_BYTES_MAX: usize = 200;
+
+/// Members that one Redis call may name: twice the largest cluster we know of.
+pub(crate) const MEMBERS_MAX: usize = 64;
+/// Commands of one pipeline: a server answers none of them before it read all.
+pub(crate) const COMMANDS_MAX: usize = 10_000;
+/// Arguments and names of one pipeline, together.
+pub(crate) const REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Replies of one pipeline, as they come over the wire.
+pub(crate) const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Values in the replies of one pipeline: each costs the guest 16 bytes and more.
+pub(crate) const REPLY_NODES_MAX: usize = 500_000;
+/// One line of RESP (a simple string, an error, a number).
+pub(crate) const LINE_BYTES_MAX: usize = 64 * 1024;
+/// Longest time that one call may wait for a member.
+pub(crate) const CALL_TIMEOUT_MS_MAX: u32 = 600_000;
+/// A request as the journal and people see it.
+pub(crate) const REQUEST_TEXT_BYTES_MAX: usize = 200;
+/// An outcome as the journal and people see it.
+pub(crate) const OUTCOME_TEXT_BYTES_MAX: usize = 200;

@@ -1,0 +1,15 @@
+//! What people read: views in, text out. Everything here is pure.
+
+pub(super) mod graph;
+pub(super) mod live;
+pub(super) mod look;
+pub(super) mod plugins;
+pub(super) mod run;
+pub(super) mod runs;
+mod table;
+pub(super) mod words;
+
+pub(super) use look::Look;
+
+#[cfg(test)]
+mod samples;

@@ -1,0 +1,295 @@
+//! `baton show`: one run as a tree.
+
+use baton_core::{Json, Millis};
+
+use super::look::{Look, Tone, mark, spoken};
+use super::words::{clean, clean_lines, clock, count, duration, fit, pad, pairs, time, value, wrap};
+use crate::runner::view::{AttemptView, CallView, FaultView, RunView, StepView};
+
+/// Columns of the words before facts.
+const LABEL: usize = 9;
+/// Where nothing else says how wide text may be, an output is cut here: the whole
+/// of it is in `--output json`.
+const OUTPUT_COLUMNS: usize = 160;
+
+/// The run, its facts, and its steps as a tree.
+pub(crate) fn run(run: &RunView, look: Look) -> String {
+    let mut page = Page { text: String::new(), look };
+    page.line("", &heading(run, look));
+    for (label, fact) in facts(run) {
+        page.fact("  ", label, &fact);
+    }
+    page.line("", "");
+    for (index, step) in run.steps.iter().enumerate() {
+        let place = Place { run, last: index + 1 == run.steps.len() };
+        page.step("", step, &place);
+    }
+    if !run.output.is_null() {
+        page.line("", "");
+        page.line("", &look.tint(Tone::Dim, "output"));
+        let pretty = serde_json::to_string_pretty(&run.output).unwrap_or_default();
+        for line in clean_lines(&pretty) {
+            page.line("  ", &line);
+        }
+    }
+    page.text
+}
+
+/// `✓ redis-failover 0193…  succeeded in 6.31 s`.
+pub(super) fn heading(run: &RunView, look: Look) -> String {
+    let (mark, tone) = mark(&run.state);
+    let took = duration(run.closed_at.unwrap_or(run.now).saturating_sub(run.begun_at));
+    let join = if run.closed_at.is_some() { "in" } else { "for" };
+    format!(
+        "{} {} {}  {}",
+        look.tint(tone, mark),
+        look.tint(Tone::Strong, &clean(&run.workflow)),
+        clean(&run.id),
+        look.tint(tone, &format!("{} {join} {took}", clean(spoken(&run.state)))),
+    )
+}
+
+fn facts(run: &RunView) -> Vec<(&'static str, String)> {
+    let trigger = &run.trigger;
+    let by = format!("{} {}", trigger.kind, trigger.source);
+    let mut facts = vec![("begun", format!("{} by {}", time(run.begun_at), clean(&by)))];
+    if let Some(at) = run.closed_at {
+        facts.push(("closed", time(at)));
+    }
+    if let Some(key) = &run.key {
+        facts.push(("key", clean(key)));
+    }
+    if run.params.as_object().is_some_and(|fields| !fields.is_empty()) {
+        facts.push(("params", pairs(&run.params)));
+    }
+    if let Some(parent) = &run.parent {
+        facts.push(("parent", format!("run {}, {}", clean(&parent.run), clean(&parent.attempt))));
+    }
+    for joined in &run.joined {
+        let who = format!("{} {}", joined.kind, joined.source);
+        facts.push(("joined", format!("{} by {}", clock(joined.at), clean(&who))));
+    }
+    if run.interruptions > 0 {
+        let times = count(run.interruptions as usize, "interruption");
+        facts.push(("resumed", format!("after {times} of the engine")));
+    }
+    if let Some(note) = &run.note {
+        facts.push(("note", clean(note)));
+    }
+    facts.push(("digest", fit(&clean(&run.digest), 13)));
+    facts
+}
+
+/// Where a step stands in the tree.
+struct Place<'a> {
+    run: &'a RunView,
+    last: bool,
+}
+
+struct Page {
+    text: String,
+    look: Look,
+}
+
+impl Page {
+    fn line(&mut self, lead: &str, text: &str) {
+        let line = format!("{}{text}", self.look.tint(Tone::Dim, lead));
+        self.text.push_str(self.look.cut(&line).trim_end());
+        self.text.push('\n');
+    }
+
+    /// A label and its fact, wrapped under itself.
+    fn fact(&mut self, lead: &str, label: &str, fact: &str) {
+        let taken = console::measure_text_width(lead) + LABEL;
+        let room = self.look.width.map_or(usize::MAX, |width| width.saturating_sub(taken).max(20));
+        for (index, part) in wrap(fact, room).iter().enumerate() {
+            let label = if index == 0 { label } else { "" };
+            let label = self.look.tint(Tone::Dim, &pad(label, LABEL));
+            self.line(lead, &format!("{label}{part}"));
+        }
+    }
+
+    fn step(&mut self, lead: &str, step: &StepView, place: &Place<'_>) {
+        let (branch, below) = if place.last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let title = title(step, place.run.now, self.look);
+        self.line(&format!("{lead}{branch}"), &title);
+        let below = format!("{lead}{below}");
+        let trunk = if step.items.is_empty() { "  " } else { "│ " };
+        self.details(&format!("{below}{trunk}"), step, place.run);
+        for (index, item) in step.items.iter().enumerate() {
+            let place = Place { run: place.run, last: index + 1 == step.items.len() };
+            self.step(&below, item, &place);
+        }
+    }
+
+    fn details(&mut self, lead: &str, step: &StepView, run: &RunView) {
+        if !step.needs.is_empty() {
+            self.fact(lead, "needs", &clean(&step.needs.join(", ")));
+        }
+        if let Some(when) = &step.when {
+            self.fact(lead, "when", &clean(when));
+        }
+        if let Some(child) = &step.child {
+            let child = clean(child);
+            self.fact(lead, "child", &format!("run {child} (baton show {child})"));
+        }
+        let tries = if worth_listing(step) { step.attempts.as_slice() } else { &[] };
+        self.list(lead, "tries", tries.iter().map(|attempt| tried(attempt, run.now)));
+        self.list(lead, "calls", step.calls.iter().map(called));
+        if let Some(fault) = &step.fault {
+            self.fault(lead, fault);
+        }
+        if let Some(question) = &step.question {
+            self.list(lead, "asks", clean_lines(question).into_iter());
+            self.fact(lead, "", &answers(run, step));
+        }
+        if step.items.is_empty() && !step.output.is_null() {
+            self.output(lead, &step.output);
+        }
+    }
+
+    fn list(&mut self, lead: &str, label: &str, lines: impl Iterator<Item = String>) {
+        for (index, line) in lines.enumerate() {
+            self.fact(lead, if index == 0 { label } else { "" }, &line);
+        }
+    }
+
+    fn fault(&mut self, lead: &str, fault: &FaultView) {
+        let title = format!("{} ({})", clean(&fault.code), clean(&fault.kind));
+        let title = self.look.tint(Tone::Bad, &title);
+        self.fact(lead, "fault", &title);
+        self.list(lead, "", clean_lines(&fault.message).into_iter());
+        let Some(details) = fault.details.as_object() else {
+            if !fault.details.is_null() {
+                self.list(lead, "", clean_lines(&long(&fault.details)).into_iter());
+            }
+            return;
+        };
+        for (name, detail) in details {
+            let lines = clean_lines(&long(detail));
+            if let [line] = lines.as_slice() {
+                self.fact(lead, "", &format!("{}: {line}", clean(name)));
+            } else {
+                self.fact(lead, "", &format!("{}:", clean(name)));
+                self.list(lead, "", lines.iter().map(|line| format!("  {line}")));
+            }
+        }
+    }
+
+    fn output(&mut self, lead: &str, output: &Json) {
+        let room = self.look.width.map_or(OUTPUT_COLUMNS, |width| {
+            width.saturating_sub(console::measure_text_width(lead) + LABEL)
+        });
+        let label = self.look.tint(Tone::Dim, &pad("output", LABEL));
+        self.line(lead, &format!("{label}{}", fit(&pairs(output), room)));
+    }
+}
+
+/// Text keeps its lines; all else is JSON on one.
+fn long(json: &Json) -> String {
+    json.as_str().map_or_else(|| json.to_string(), str::to_owned)
+}
+
+/// A single try that did what the step did tells nothing new.
+fn worth_listing(step: &StepView) -> bool {
+    step.attempts.len() > 1 || step.attempts.iter().any(|a| a.end == "interrupted")
+}
+
+fn title(step: &StepView, now: Millis, look: Look) -> String {
+    let (mark, tone) = mark(&step.state);
+    let mut title = format!(
+        "{} {}  {}",
+        look.tint(tone, mark),
+        look.tint(Tone::Strong, &clean(&step.name)),
+        look.tint(tone, &state_and_time(step, now)),
+    );
+    let about = about(step);
+    if !about.is_empty() {
+        title.push_str(&look.tint(Tone::Dim, &format!("  {about}")));
+    }
+    title
+}
+
+/// `succeeded in 120 ms`, `running for 1.20 s`, `waiting`.
+pub(super) fn state_and_time(step: &StepView, now: Millis) -> String {
+    let state = clean(spoken(&step.state));
+    match (step.started_at, step.ended_at) {
+        (Some(from), Some(to)) => format!("{state} in {}", duration(to.saturating_sub(from))),
+        (Some(from), None) => format!("{state} for {}", duration(now.saturating_sub(from))),
+        (None, _) => state,
+    }
+}
+
+/// What the step is, beside its name.
+pub(super) fn about(step: &StepView) -> String {
+    let what = step.plugin.as_deref().filter(|name| !name.is_empty()).unwrap_or(&step.kind);
+    let what = if what == step.name { String::new() } else { clean(what) };
+    let marks = [(step.pivot, "point of no return"), (step.always, "always runs")];
+    let marks = marks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_owned());
+    std::iter::once(what).filter(|what| !what.is_empty()).chain(marks).collect::<Vec<_>>().join(", ")
+}
+
+fn tried(attempt: &AttemptView, now: Millis) -> String {
+    let side = if attempt.side == "undo" { "undo " } else { "" };
+    let end = attempt.ended_at.unwrap_or(now);
+    let took = duration(end.saturating_sub(attempt.started_at));
+    let mut text = format!(
+        "{side}{} at {}, {} after {took}",
+        attempt.number,
+        clock(attempt.started_at),
+        clean(&attempt.end)
+    );
+    if let Some(fault) = &attempt.fault {
+        text.push_str(&format!(": {}: {}", clean(&fault.code), clean(&fault.message)));
+    }
+    text
+}
+
+fn called(call: &CallView) -> String {
+    let outcome =
+        call.outcome.as_deref().map_or_else(|| "in doubt (no outcome known)".to_owned(), clean);
+    format!(
+        "{}.{} {} {} → {outcome}",
+        call.attempt,
+        call.index,
+        clean(&call.class),
+        clean(&call.request)
+    )
+}
+
+/// How a person answers.
+pub(super) fn answers(run: &RunView, step: &StepView) -> String {
+    let what = format!("{} {} --reason WHY", clean(&run.id), value(&Json::from(step.name.as_str())));
+    format!("answer with: baton approve {what}  or  baton reject {what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::super::look::Paint;
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn a_run_is_a_tree_with_everything_an_operator_asks_for() {
+        expect![[""]].assert_eq(&run(&samples::run("running"), Look::PLAIN));
+    }
+
+    #[test]
+    fn a_narrow_terminal_is_never_overrun() {
+        let look = Look { paint: Paint::Colour, width: Some(48) };
+        let text = run(&samples::run("running"), look);
+        for line in text.lines() {
+            assert!(console::measure_text_width(line) <= 48, "{line}");
+        }
+    }
+
+    #[test]
+    fn colours_change_no_character() {
+        let view = samples::run("failed");
+        let coloured = run(&view, Look { paint: Paint::Colour, width: None });
+        assert_ne!(coloured, run(&view, Look::PLAIN));
+        assert_eq!(console::strip_ansi_codes(&coloured), run(&view, Look::PLAIN));
+    }
+}

@@ -1,0 +1,118 @@
+//! The Markdown of a `report` step: what happened, what was done, what came of it.
+
+use std::fmt::Write as _;
+
+use baton_core::Millis;
+use baton_core::run::Run;
+use baton_core::workflow::plan::Plan;
+use jiff::Timestamp;
+
+use super::render::run_view;
+use super::view::{RunView, StepView};
+
+/// The run so far, for the person on call.
+pub(super) fn markdown(plan: &Plan, run: &Run, now: Millis) -> String {
+    let view = run_view(plan, run, now);
+    let mut text = format!("# {}: run {}\n\n", view.workflow, view.id);
+    if !plan.summary().is_empty() {
+        let _ = writeln!(text, "{}\n", plan.summary());
+    }
+    summary(&mut text, &view);
+    text.push_str("\n## Timeline (UTC)\n\n| when | what |\n|---|---|\n");
+    for (at, what) in timeline(&view) {
+        let _ = writeln!(text, "| {} | {} |", utc(at), cell(&what));
+    }
+    actions(&mut text, &view);
+    text.push_str("\n## What each step gave\n\n");
+    for step in &view.steps {
+        outcome(&mut text, step);
+    }
+    text
+}
+
+fn summary(text: &mut String, view: &RunView) {
+    let trigger = &view.trigger;
+    let _ = writeln!(text, "- Trigger: {} `{}`, {}", trigger.kind, trigger.source, utc(view.begun_at));
+    for joined in &view.joined {
+        let _ = writeln!(text, "- Also reported by: {} `{}`, {}", joined.kind, joined.source, utc(joined.at));
+    }
+    if view.interruptions > 0 {
+        let _ = writeln!(
+            text,
+            "- The engine died under this run {} time(s), and it went on by itself.",
+            view.interruptions
+        );
+    }
+    if let Some(note) = &view.note {
+        let _ = writeln!(text, "- {note}");
+    }
+}
+
+fn timeline(view: &RunView) -> Vec<(Millis, String)> {
+    let mut rows = vec![(view.begun_at, format!("run begun by {} `{}`", view.trigger.kind, view.trigger.source))];
+    rows.extend(view.joined.iter().map(|joined| (joined.at, format!("{} `{}` joined", joined.kind, joined.source))));
+    for step in view.steps.iter().flat_map(|step| std::iter::once(step).chain(&step.items)) {
+        for attempt in &step.attempts {
+            let which = match (attempt.side.as_str(), attempt.number) {
+                ("do", 1) => String::new(),
+                (side, number) => format!(" ({side}, attempt {number})"),
+            };
+            rows.push((attempt.started_at, format!("`{}`{which} started", step.name)));
+            let Some(ended_at) = attempt.ended_at else { continue };
+            let why = attempt.fault.as_ref().map(|fault| format!(": {}", fault.message));
+            let why = why.unwrap_or_default();
+            rows.push((ended_at, format!("`{}`{which} {}{why}", step.name, attempt.end)));
+        }
+    }
+    rows.sort_by_key(|(at, _)| *at);
+    rows
+}
+
+fn actions(text: &mut String, view: &RunView) {
+    text.push_str("\n## Changes made\n\n");
+    let mut any = false;
+    for step in view.steps.iter().flat_map(|step| std::iter::once(step).chain(&step.items)) {
+        for call in &step.calls {
+            any = true;
+            let outcome = call.outcome.as_deref().unwrap_or("in doubt: no reply was seen");
+            let _ = writeln!(
+                text,
+                "- `{}` by `{}`, attempt {}: {}",
+                call.request.replace('`', "'"),
+                step.name,
+                call.attempt,
+                cell(outcome)
+            );
+        }
+    }
+    if !any {
+        text.push_str("None.\n");
+    }
+}
+
+fn outcome(text: &mut String, step: &StepView) {
+    let _ = writeln!(text, "### {}: {}\n", step.name, step.state);
+    if let Some(fault) = &step.fault {
+        let _ = writeln!(text, "{} ({}): {}\n", fault.code, fault.kind, fault.message);
+    }
+    if let Some(question) = &step.question {
+        let _ = writeln!(text, "{question}\n");
+    }
+    if let Some(reason) = step.output.get("reason").and_then(|reason| reason.as_str()) {
+        let _ = writeln!(text, "{reason}\n");
+    }
+    if !step.output.is_null() {
+        let pretty = serde_json::to_string_pretty(&step.output).unwrap_or_default();
+        let _ = writeln!(text, "```json\n{}\n```\n", pretty.replace("```", "'''"));
+    }
+}
+
+/// Milliseconds since the Unix epoch, as people on call write them.
+fn utc(at: Millis) -> String {
+    let stamp = i64::try_from(at).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
+    stamp.map_or_else(|| at.to_string(), |stamp| format!("{stamp:.3}"))
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}

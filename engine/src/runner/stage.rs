@@ -1,0 +1,497 @@
+//! check -> append -> flush -> install -> perform, in one function ([`Runner::batch`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use baton_core::Millis;
+use baton_core::id::{RunId, StepId};
+use baton_core::run::event::{Call, CallClass, Cause, Event};
+use baton_core::run::fault::Fault;
+use baton_core::run::{Effect, Illegal, Invocation, Phase, Run, outstanding, step};
+use baton_core::workflow::plan::{Action, Plan};
+use tokio::sync::oneshot;
+
+use super::index::Index;
+use super::{Admission, BeginError, CLOSED_RUNS_MAX, CommandError, Doing, Input, Live, RETRY_AFTER, Runner};
+use crate::journal::{AppendError, Batch, Closed, Entry};
+
+/// A batch in the making: what goes to disk, what is owed after, and how to go back.
+pub(super) struct Stage {
+    pub now: Millis,
+    entries: Vec<Entry>,
+    owed: BTreeSet<(RunId, Effect)>,
+    /// Runs as they were before this batch; none: it did not exist.
+    before: BTreeMap<RunId, Option<(Run, u64)>>,
+    begin: Vec<Doing>,
+    end: Vec<Doing>,
+    replies: Vec<Reply>,
+    /// Facts that must not be lost if the journal refuses the batch.
+    facts: Vec<Input>,
+    closed: Vec<Closed>,
+}
+
+impl Stage {
+    pub(super) fn owe_all(&mut self, id: &RunId, effects: BTreeSet<Effect>) {
+        self.owed.extend(effects.into_iter().map(|effect| (id.clone(), effect)));
+    }
+}
+
+enum Reply {
+    Begin(oneshot::Sender<Result<Admission, BeginError>>, Result<Admission, BeginError>),
+    Command(oneshot::Sender<Result<(), CommandError>>, Result<(), CommandError>),
+    Intend(oneshot::Sender<Result<(), baton_host::WallError>>, Result<(), baton_host::WallError>),
+}
+
+impl Runner {
+    /// Takes what waits, in one batch.
+    pub(super) async fn batch(&mut self, inputs: Vec<Input>) {
+        let mut stage = self.stage();
+        let mut reads = Vec::new();
+        for input in inputs {
+            self.take(&mut stage, input, &mut reads);
+        }
+        for run in self.timers.take(stage.now) {
+            self.wake(&mut stage, &run);
+        }
+        self.settle(&mut stage);
+        self.commit(stage).await;
+        for read in reads {
+            self.read(read);
+        }
+    }
+
+    pub(super) fn stage(&mut self) -> Stage {
+        Stage {
+            now: self.clock.now(),
+            entries: Vec::new(),
+            owed: BTreeSet::new(),
+            before: BTreeMap::new(),
+            begin: Vec::new(),
+            end: Vec::new(),
+            replies: Vec::new(),
+            facts: Vec::new(),
+            closed: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, stage: &mut Stage, input: Input, reads: &mut Vec<Input>) {
+        match input {
+            Input::Begin { begin, reply } => {
+                let answer = self.admit(stage, begin);
+                stage.replies.push(Reply::Begin(reply, answer));
+            }
+            Input::Cancel { run, by, reply } => {
+                let event = Event::Cancelled { at: stage.now, by };
+                let answer = self.command(stage, &run, event);
+                stage.replies.push(Reply::Command(reply, answer));
+            }
+            Input::Answer { run, step, item, answer, reply } => {
+                let answer = self.answer(stage, &run, &step, item, answer);
+                stage.replies.push(Reply::Command(reply, answer));
+            }
+            Input::Intend { of, call, reply } => {
+                let event = Event::Called { at: stage.now, attempt: of.attempt, call };
+                self.flush_outcomes(stage, &of.run);
+                let answer = self
+                    .event(stage, &of.run, event)
+                    .map_err(|illegal| baton_host::WallError(illegal.to_string()));
+                stage.replies.push(Reply::Intend(reply, answer));
+            }
+            Input::Outcome { of, call } => {
+                if let Some(live) = self.runs.get_mut(&of.run) {
+                    live.outcomes.push((of.attempt, call));
+                }
+            }
+            Input::Progress { of, progress } => {
+                if let Some(live) = self.runs.get_mut(&of.run) {
+                    live.progress.insert(of.attempt.place, progress);
+                    self.changes.send_modify(|version| *version += 1);
+                }
+            }
+            Input::Ended { of, result } => self.ended(stage, of, result),
+            Input::List { .. } | Input::Show { .. } | Input::Stats { .. } => reads.push(input),
+            Input::Stop { grace_ms, reply } => self.drain(grace_ms, reply),
+        }
+    }
+
+    fn command(&mut self, stage: &mut Stage, run: &RunId, event: Event) -> Result<(), CommandError> {
+        if !self.runs.contains_key(run) {
+            return Err(match self.closed.iter().rev().find(|closed| closed.run == *run) {
+                Some(closed) => {
+                    CommandError::Illegal(format!("run {run} is over: {}", closed.outcome.as_str()))
+                }
+                None => CommandError::UnknownRun(run.clone()),
+            });
+        }
+        self.event(stage, run, event).map_err(|illegal| CommandError::Illegal(illegal.to_string()))
+    }
+
+    fn ended(&mut self, stage: &mut Stage, of: Doing, result: Result<baton_core::Json, Fault>) {
+        self.tasks.remove(&of);
+        self.flush_outcomes(stage, &of.run);
+        if let Some(live) = self.runs.get_mut(&of.run) {
+            live.progress.remove(&of.attempt.place);
+        }
+        let (at, attempt) = (stage.now, of.attempt);
+        let event = match result.clone() {
+            Ok(output) => Event::Succeeded { at, attempt, output: Arc::new(output) },
+            Err(fault) => Event::Failed { at, attempt, fault, jitter: chance() },
+        };
+        if let Err(illegal) = self.event(stage, &of.run, event) {
+            tracing::debug!(run = %of.run, %illegal, "a late result is dropped");
+        }
+        stage.facts.push(Input::Ended { of, result });
+    }
+
+    /// Stages one event: checks it with the machine and moves the run in memory.
+    pub(super) fn event(&mut self, stage: &mut Stage, id: &RunId, event: Event) -> Result<(), Illegal> {
+        let Some(live) = self.runs.get_mut(id) else {
+            return Err(Illegal { event: event.to_string(), state: "no such open run".to_owned() });
+        };
+        let next = step(&live.plan, Some(&live.run), &event)?;
+        let before = std::mem::replace(&mut live.run, next.run);
+        stage.before.entry(id.clone()).or_insert(Some((before, live.seq)));
+        let closed = closed_in_short(&live.run);
+        stage.entries.push(Entry { run: id.clone(), seq: live.seq, event: event.clone(), closed: closed.clone() });
+        live.seq += 1;
+        stage.owe_all(id, next.effects);
+        if matches!(event, Event::Admitted { .. }) {
+            self.index.open(&live.run);
+        }
+        if let Some(closed) = closed {
+            self.index.close(&closed);
+            self.after_close(stage, closed);
+        }
+        Ok(())
+    }
+
+    /// Stages the beginning of a run.
+    pub(super) fn begun(&mut self, stage: &mut Stage, plan: Arc<Plan>, event: Event) -> Result<RunId, Illegal> {
+        let next = step(&plan, None, &event)?;
+        let id = next.run.id().clone();
+        stage.before.insert(id.clone(), None);
+        stage.entries.push(Entry { run: id.clone(), seq: 0, event, closed: None });
+        stage.owe_all(&id, next.effects);
+        self.index.open(&next.run);
+        let live = Live { plan, run: next.run, seq: 1, outcomes: Vec::new(), progress: BTreeMap::new() };
+        self.runs.insert(id.clone(), live);
+        Ok(id)
+    }
+
+    /// Outcomes that wait ride ahead of what is staged next.
+    fn flush_outcomes(&mut self, stage: &mut Stage, id: &RunId) {
+        let outcomes = self.runs.get_mut(id).map(|live| std::mem::take(&mut live.outcomes));
+        for (attempt, call) in outcomes.unwrap_or_default() {
+            let event = Event::Called { at: stage.now, attempt, call };
+            if let Err(illegal) = self.event(stage, id, event) {
+                tracing::debug!(run = %id, %illegal, "a late outcome is dropped");
+            }
+        }
+    }
+
+    /// A timer of this run is due: whatever its state says is due now is staged.
+    fn wake(&mut self, stage: &mut Stage, id: &RunId) {
+        let Some(live) = self.runs.get(id) else { return };
+        for effect in outstanding(&live.plan, &live.run) {
+            if due_at(&effect).is_none_or(|at| at <= stage.now) {
+                stage.owed.insert((id.clone(), effect));
+            }
+        }
+    }
+
+    /// Turns what is owed into events of the same batch, until only work for the
+    /// outside is left.
+    pub(super) fn settle(&mut self, stage: &mut Stage) {
+        while let Some((id, effect)) = stage.owed.pop_first() {
+            let Some(live) = self.runs.get(&id) else { continue };
+            if !outstanding(&live.plan, &live.run).contains(&effect) {
+                continue;
+            }
+            self.owe(stage, &id, effect);
+        }
+    }
+
+    fn owe(&mut self, stage: &mut Stage, id: &RunId, effect: Effect) {
+        let at = stage.now;
+        if let Some(due) = due_at(&effect)
+            && due > at
+        {
+            self.timers.set(due, id);
+            return;
+        }
+        let staged = match effect {
+            Effect::Invoke { attempt } => {
+                self.invoke(stage, Doing { run: id.clone(), attempt });
+                Ok(())
+            }
+            Effect::Stop { attempt } => {
+                self.stop_attempt(stage, Doing { run: id.clone(), attempt });
+                Ok(())
+            }
+            Effect::Admit { .. } if !self.is_key_free(id) => Ok(()),
+            Effect::Admit { .. } => self.event(stage, id, Event::Admitted { at }),
+            Effect::Wake { place, .. } => self.event(stage, id, Event::Woke { at, place }),
+            Effect::Deadline { .. } => {
+                self.event(stage, id, Event::Cancelled { at, by: Cause::Timeout })
+            }
+            Effect::Close => self.event(stage, id, Event::Closed { at }),
+        };
+        if let Err(illegal) = staged {
+            tracing::error!(run = %id, %illegal, "the machine refused what it asked for");
+        }
+    }
+
+    fn is_key_free(&self, id: &RunId) -> bool {
+        let key = self.runs.get(id).and_then(|live| live.run.begun().key.as_deref());
+        let Some(key) = key else { return true };
+        self.index.holder(key).is_none() && self.index.queue(key).first() == Some(id)
+    }
+
+    /// `Started` rides in the batch of what made the attempt ready.
+    fn invoke(&mut self, stage: &mut Stage, of: Doing) {
+        let Some(live) = self.runs.get(&of.run) else { return };
+        let step = live.plan.step(of.attempt.place.step);
+        let takes_slot = matches!(step.action, Action::Plugin(_));
+        if takes_slot && self.tasks.len() + stage.begin.len() >= self.bounds.attempts_max {
+            self.backlog.push_back(of);
+            return;
+        }
+        let invocation = live.run.invocation(&live.plan, of.attempt);
+        let (at, attempt) = (stage.now, of.attempt);
+        if let Err(illegal) = self.event(stage, &of.run, Event::Started { at, attempt }) {
+            tracing::error!(run = %of.run, %illegal, "an attempt could not be started");
+            return;
+        }
+        match invocation {
+            Ok(Invocation::Plugin { .. }) => stage.begin.push(of),
+            Ok(Invocation::Child { plan, params }) => self.begin_child(stage, &of, plan, &params),
+            Ok(Invocation::Report) => {
+                let Some(live) = self.runs.get(&of.run) else { return };
+                let markdown = super::report::markdown(&live.plan, &live.run, at);
+                let output = Arc::new(serde_json::json!({ "markdown": markdown }));
+                let _ = self.event(stage, &of.run, Event::Succeeded { at, attempt, output });
+            }
+            Err(fault) => {
+                let _ = self.event(stage, &of.run, Event::Failed { at, attempt, fault, jitter: 0 });
+            }
+        }
+    }
+
+    fn stop_attempt(&mut self, stage: &mut Stage, of: Doing) {
+        let Some(live) = self.runs.get(&of.run) else { return };
+        let (at, attempt) = (stage.now, of.attempt);
+        if matches!(live.plan.step(attempt.place.step).action, Action::Workflow(_))
+            && attempt.side == baton_core::id::Side::Do
+        {
+            let child = super::admit::child_id(&of.run, attempt);
+            let _ = self.event(stage, &child, Event::Cancelled { at, by: Cause::Parent });
+            return;
+        }
+        stage.begin.retain(|doing| *doing != of);
+        self.flush_outcomes(stage, &of.run);
+        let fault = Fault::permanent("stopped", "ended with its run");
+        let _ = self.event(stage, &of.run, Event::Failed { at, attempt, fault, jitter: 0 });
+        stage.end.push(of);
+    }
+
+    /// What a closed run leaves to others: its parent, and those who wait for its key.
+    fn after_close(&mut self, stage: &mut Stage, closed: Closed) {
+        let Some(live) = self.runs.get(&closed.run) else { return };
+        let (begun, assessed_at) = (Arc::clone(live.run.begun()), live.run.assessed_at());
+        if let (Some(parent), Phase::Closed { outcome, output, .. }) = (&begun.parent, live.run.phase()) {
+            let event = Event::ChildClosed {
+                at: stage.now,
+                attempt: parent.attempt,
+                outcome: *outcome,
+                output: Arc::clone(output),
+                assessed_at,
+            };
+            if let Err(illegal) = self.event(stage, &parent.run, event) {
+                tracing::warn!(run = %parent.run, %illegal, "a child's end came too late");
+            }
+        }
+        self.reassess(stage, &closed);
+        if let Some(key) = &closed.key
+            && let Some(next) = self.index.queue(key).first().cloned()
+        {
+            self.wake(stage, &next);
+            if let Some(live) = self.runs.get(&next) {
+                stage.owe_all(&next, outstanding(&live.plan, &live.run));
+            }
+        }
+        stage.closed.push(closed);
+    }
+
+    /// The one place where anything becomes durable, visible and done.
+    pub(super) async fn commit(&mut self, mut stage: Stage) {
+        if !stage.entries.is_empty() {
+            let (done, durable) = oneshot::channel();
+            let batch = Batch { entries: std::mem::take(&mut stage.entries) };
+            self.journal.append(
+                batch,
+                Box::new(move |result| {
+                    let _ = done.send(result);
+                }),
+            );
+            let gone = || AppendError::Stopped("the journal's writer is gone".to_owned());
+            if let Err(error) = durable.await.unwrap_or_else(|_| Err(gone())) {
+                self.take_back(stage, &error);
+                return;
+            }
+            self.stats.stalled = None;
+            self.changes.send_modify(|version| *version += 1);
+        }
+        for closed in stage.closed {
+            self.retire(closed);
+        }
+        for of in stage.end {
+            if let Some(task) = self.tasks.remove(&of) {
+                task.abort();
+            }
+        }
+        for of in stage.begin {
+            self.perform(of);
+        }
+        for reply in stage.replies {
+            self.reply(reply, None);
+        }
+        self.refill();
+    }
+
+    /// The journal refused: nothing of the batch happened. Facts that came from
+    /// outside are tried again; everybody else is told.
+    fn take_back(&mut self, stage: Stage, error: &AppendError) {
+        tracing::error!(%error, "the journal did not take a batch; nothing of it was done");
+        self.stats.stalled = Some(error.to_string());
+        // Only opening the journal anew tells what is true: the engine must start again.
+        self.halted |= matches!(error, AppendError::Stopped(_));
+        for (id, before) in stage.before {
+            match before {
+                None => {
+                    self.runs.remove(&id);
+                }
+                Some((run, seq)) => {
+                    if let Some(live) = self.runs.get_mut(&id) {
+                        live.run = run;
+                        live.seq = seq;
+                    }
+                    self.timers.set(stage.now + 500, &id);
+                }
+            }
+        }
+        self.index = Index::derive(self.runs.values().map(|live| &live.run), &self.closed);
+        for reply in stage.replies {
+            self.reply(reply, Some(error));
+        }
+        if let (Some(outbox), false) = (self.sender(), matches!(error, AppendError::Stopped(_))) {
+            for fact in stage.facts {
+                let outbox = outbox.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(RETRY_AFTER).await;
+                    let _ = outbox.send(fact).await;
+                });
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: Reply, error: Option<&AppendError>) {
+        let unavailable = error.map(ToString::to_string);
+        match reply {
+            Reply::Begin(to, answer) => {
+                let answer = match unavailable {
+                    Some(why) => Err(BeginError::Unavailable(why)),
+                    None => answer,
+                };
+                *self.stats.admissions.entry(word(&answer)).or_default() += 1;
+                let _ = to.send(answer);
+            }
+            Reply::Command(to, answer) => {
+                let _ = to.send(unavailable.map_or(answer, |why| Err(CommandError::Unavailable(why))));
+            }
+            Reply::Intend(to, answer) => {
+                let _ = to.send(unavailable.map_or(answer, |why| Err(baton_host::WallError(why))));
+            }
+        }
+    }
+
+    fn retire(&mut self, closed: Closed) {
+        self.runs.remove(&closed.run);
+        let counted = (closed.workflow.clone(), closed.outcome.as_str());
+        *self.stats.closed.entry(counted).or_default() += 1;
+        tracing::info!(run = %closed.run, workflow = closed.workflow, outcome = closed.outcome.as_str(), "run closed");
+        if self.closed.len() == CLOSED_RUNS_MAX {
+            self.closed.pop_front();
+        }
+        self.closed.push_back(closed);
+    }
+
+    /// Slots became free: lets attempts start that waited for one.
+    fn refill(&mut self) {
+        if self.backlog.is_empty() || self.tasks.len() >= self.bounds.attempts_max {
+            return;
+        }
+        for of in std::mem::take(&mut self.backlog) {
+            self.timers.set(self.clock.latest, &of.run);
+        }
+    }
+}
+
+/// When an effect is due by the clock; none: at once.
+fn due_at(effect: &Effect) -> Option<Millis> {
+    match effect {
+        Effect::Admit { not_before: at } | Effect::Wake { at, .. } | Effect::Deadline { at } => Some(*at),
+        Effect::Invoke { .. } => Some(0),
+        Effect::Stop { .. } | Effect::Close => None,
+    }
+}
+
+fn closed_in_short(run: &Run) -> Option<Closed> {
+    let Phase::Closed { at, outcome, .. } = run.phase() else { return None };
+    let begun = run.begun();
+    Some(Closed {
+        run: begun.id.clone(),
+        workflow: begun.workflow.clone(),
+        begun_at: run.begun_at(),
+        closed_at: *at,
+        outcome: *outcome,
+        trigger: begun.trigger.kind,
+        source: begun.trigger.source.clone(),
+        key: begun.key.clone(),
+        dedup: begun.trigger.dedup.clone(),
+        acted: has_acted(run),
+    })
+}
+
+/// Whether the run changed anything outside, as far as its own steps know.
+fn has_acted(run: &Run) -> bool {
+    let changes = |call: &Call| call.class > CallClass::Read;
+    run.steps().iter().any(|step| {
+        step.items().iter().any(|item| item.calls().iter().any(|record| changes(&record.call)))
+    })
+}
+
+fn word(answer: &Result<Admission, BeginError>) -> &'static str {
+    match answer {
+        Ok(Admission::Started(_)) => "started",
+        Ok(Admission::Queued { .. }) => "queued",
+        Ok(Admission::Joined(_)) => "joined",
+        Ok(Admission::Duplicate(_)) => "duplicate",
+        Err(BeginError::Refused { .. }) => "refused",
+        Err(BeginError::UnknownWorkflow(_) | BeginError::BadParams(_)) => "invalid",
+        Err(BeginError::Unavailable(_)) => "unavailable",
+    }
+}
+
+/// Chance for a back-off's jitter, from the random bits of a fresh id.
+fn chance() -> u16 {
+    let id = uuid::Uuid::now_v7();
+    u16::from_be_bytes([id.as_bytes()[14], id.as_bytes()[15]])
+}
+
+/// A step id by its name, for commands.
+pub(super) fn step_named(plan: &Plan, name: &str) -> Result<StepId, CommandError> {
+    plan.find(name).ok_or_else(|| {
+        let steps: Vec<&str> = plan.steps().iter().map(|step| step.name.as_str()).collect();
+        CommandError::Illegal(format!("no step `{name}`; the steps are {}", steps.join(", ")))
+    })
+}

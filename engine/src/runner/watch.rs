@@ -1,0 +1,124 @@
+//! Watches: a detection workflow run over and over in memory until its verdict
+//! holds, then its evidence begins a run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_core::Json;
+use baton_core::expression::Scope;
+use baton_core::run::event::{Outcome, Trigger, TriggerKind};
+use baton_core::workflow::plan::{self, Plan};
+use baton_host::{Host, Plugin};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{Admission, Begin, BeginError, Handle, look};
+
+/// Starts every watch of `plans`; dropping a handle's task ends it.
+pub fn start(
+    handle: &Handle,
+    host: &Host,
+    plans: &BTreeMap<String, Arc<Plan>>,
+    plugins: &BTreeMap<String, Plugin>,
+) -> Vec<JoinHandle<()>> {
+    let plugins = Arc::new(plugins.clone());
+    let mut tasks = Vec::new();
+    for (workflow, plan) in plans {
+        for trigger in plan.triggers() {
+            if let plan::Trigger::Watch(watch) = trigger {
+                let watcher = Watcher {
+                    workflow: workflow.clone(),
+                    watch: watch.clone(),
+                    handle: handle.clone(),
+                    host: host.clone(),
+                    plugins: Arc::clone(&plugins),
+                    trouble: None,
+                };
+                tasks.push(tokio::spawn(watcher.watch()));
+            }
+        }
+    }
+    tasks
+}
+
+struct Watcher {
+    workflow: String,
+    watch: plan::Watch,
+    handle: Handle,
+    host: Host,
+    plugins: Arc<BTreeMap<String, Plugin>>,
+    /// What went wrong last, so that it is said once and not four times a second.
+    trouble: Option<String>,
+}
+
+impl Watcher {
+    async fn watch(mut self) {
+        let every = Duration::from_millis(self.watch.every_ms);
+        let mut ticks = tokio::time::interval_at(Instant::now(), every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut held = 0;
+        loop {
+            ticks.tick().await;
+            match self.look().await {
+                Ok(Some(output)) => {
+                    held += 1;
+                    self.say(None);
+                    if held >= self.watch.times {
+                        held = 0;
+                        self.begin(output).await;
+                    }
+                }
+                Ok(None) => {
+                    held = 0;
+                    self.say(None);
+                }
+                Err(trouble) => {
+                    held = 0;
+                    self.say(Some(trouble));
+                }
+            }
+        }
+    }
+
+    /// One look; gives the evidence if the verdict holds.
+    async fn look(&self) -> Result<Option<Arc<Json>>, String> {
+        let with = self.watch.with.render(&Scope::new()).map_err(|error| format!("with: {error}"))?;
+        let (outcome, output) = look(&self.watch.plan, &with, &self.host, &self.plugins).await?;
+        if outcome != Outcome::Succeeded {
+            return Err(format!("detection ended {}", outcome.as_str()));
+        }
+        let scope = Scope::new().with("output", &output);
+        let holds = self.watch.when.holds(&scope).map_err(|error| format!("when: {error}"))?;
+        Ok(holds.then_some(output))
+    }
+
+    async fn begin(&mut self, evidence: Arc<Json>) {
+        let params = match self.watch.params.render(&Scope::new().with("output", &evidence)) {
+            Ok(params) => params,
+            Err(error) => return self.say(Some(format!("params: {error}"))),
+        };
+        let source = self.watch.plan.name().to_owned();
+        let trigger = Trigger { kind: TriggerKind::Watch, source, dedup: None, evidence };
+        let begin = Begin { workflow: self.workflow.clone(), params, trigger };
+        match self.handle.begin(begin).await {
+            Ok(Admission::Started(run)) => {
+                tracing::warn!(%run, watch = self.watch.plan.name(), "the verdict held; a run began");
+            }
+            Ok(Admission::Queued { .. } | Admission::Joined(_) | Admission::Duplicate(_)) => {}
+            Err(BeginError::Refused { .. }) => {}
+            Err(error) => self.say(Some(error.to_string())),
+        }
+    }
+
+    fn say(&mut self, trouble: Option<String>) {
+        if self.trouble != trouble {
+            let watch = self.watch.plan.name();
+            match &trouble {
+                Some(trouble) => tracing::warn!(watch, trouble, "the watch cannot see"),
+                None => tracing::info!(watch, "the watch sees again"),
+            }
+            self.trouble = trouble;
+        }
+    }
+}
