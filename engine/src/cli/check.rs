@@ -1,8 +1,10 @@
 //! `baton check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use baton_core::workflow::plan::Plan;
+use baton_core::workflow::{Flaw, Flaws};
 use clap::Args;
 use serde::Serialize;
 
@@ -11,6 +13,9 @@ use super::out::{Out, Output};
 use super::render::look::Tone;
 use super::render::words::count;
 use super::{Exit, Format, Global, load};
+use crate::library::Library;
+
+type Checked = Result<Arc<Plan>, Flaws>;
 
 /// Find every mistake in workflow files, without running anything
 ///
@@ -71,10 +76,11 @@ impl Check {
                     continue;
                 }
             };
-            let file = File::check(path.clone(), &library, name);
+            let checked = library.check(&name);
             if self.format.output == Output::Text {
-                file.print(&library, out)?;
+                show(path, &library, &name, &checked, out)?;
             }
+            let file = File::of(path.clone(), &library, name, &checked);
             if file.flaws.iter().any(|flaw| flaw.code == "unknown-plugin") {
                 missed = Some(library);
             }
@@ -111,32 +117,44 @@ impl File {
         Self { path, workflow: None, ok: false, digest: None, steps: None, flaws: vec![flaw] }
     }
 
-    fn check(path: PathBuf, library: &crate::library::Library, name: String) -> Self {
-        let (digest, steps, flaws) = match library.check(&name) {
-            Ok(plan) => (Some(plan.digest().to_string()), Some(plan.steps().len()), Vec::new()),
-            Err(flaws) => {
-                let source = library.sources.get(&name).map_or("", |source| &source.text);
-                let line = |start: usize| source.get(..start).map(|s| s.matches('\n').count() + 1);
-                let mistake = |flaw: &baton_core::workflow::Flaw| Mistake {
-                    code: flaw.code,
-                    message: flaw.message.clone(),
-                    line: flaw.span.as_ref().and_then(|span| line(span.start)),
-                    help: flaw.help.clone(),
-                };
-                (None, None, flaws.flaws.iter().map(mistake).collect())
-            }
+    fn of(path: PathBuf, library: &Library, name: String, checked: &Checked) -> Self {
+        let source = library.sources.get(&name).map_or("", |source| &source.text);
+        let line = |start: usize| source.get(..start).map(|text| text.matches('\n').count() + 1);
+        let mistake = |flaw: &Flaw| Mistake {
+            code: flaw.code,
+            message: flaw.message.clone(),
+            line: flaw.span.as_ref().and_then(|span| line(span.start)),
+            help: flaw.help.clone(),
         };
-        Self { path, workflow: Some(name), ok: digest.is_some(), digest, steps, flaws }
-    }
-
-    fn print(&self, library: &crate::library::Library, out: &Out) -> Result<(), Failure> {
-        let Some(name) = &self.workflow else { return Ok(()) };
-        if let Err(flaws) = library.check(name) {
-            out.complain(&library.render(name, &flaws));
-            return Ok(());
+        let flaws = checked.as_ref().err().map_or(&[][..], |flaws| &flaws.flaws);
+        let plan = checked.as_ref().ok();
+        Self {
+            path,
+            workflow: Some(name),
+            ok: plan.is_some(),
+            digest: plan.map(|plan| plan.digest().to_string()),
+            steps: plan.map(|plan| plan.steps().len()),
+            flaws: flaws.iter().map(mistake).collect(),
         }
-        let steps = count(self.steps.unwrap_or(0), "step");
-        let good = out.look().tint(Tone::Good, "✓");
-        out.print(&format!("{good} {}: {steps}, sound\n", self.path.display()))
+    }
+}
+
+fn show(
+    path: &Path,
+    library: &Library,
+    name: &str,
+    checked: &Checked,
+    out: &Out,
+) -> Result<(), Failure> {
+    match checked {
+        Err(flaws) => {
+            out.complain(&format!("{}\n", library.render(name, flaws)));
+            Ok(())
+        }
+        Ok(plan) => {
+            let good = out.look().tint(Tone::Good, "✓");
+            let steps = count(plan.steps().len(), "step");
+            out.print(&format!("{good} {}: {steps}, sound\n", path.display()))
+        }
     }
 }

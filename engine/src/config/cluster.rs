@@ -177,14 +177,14 @@ impl TlsFiles {
         };
         let ca_pem = self.ca.as_ref().and_then(&mut pem);
         let client = self.client.as_ref().and_then(|(cert, key)| pem(cert).zip(pem(key)));
-        let client_pem = client.and_then(|(cert, key)| match String::from_utf8(key) {
-            Ok(key) => Some((cert, Secret::new(key))),
-            Err(_) => {
-                flaws.add_unplaced(format!(
-                    "[clusters.{cluster}.tls] the key is not PEM: it is not text"
-                ));
-                None
+        let client_pem = client.and_then(|(cert, key)| {
+            let key = String::from_utf8(key).ok();
+            if key.is_none() {
+                let message =
+                    format!("[clusters.{cluster}.tls] the key is not PEM: it is not text");
+                flaws.add_unplaced(message);
             }
+            Some((cert, Secret::new(key?)))
         });
         Tls { ca_pem, client_pem, insecure: self.insecure }
     }

@@ -16,7 +16,7 @@ pub(super) async fn live() -> &'static str {
 
 pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
     let reasons = match answer_of(state.handle.stats()).await {
-        Ok(stats) => reasons(&stats),
+        Ok(figures) => reasons(&figures),
         Err(problem) => return problem.into_response(),
     };
     if reasons.is_empty() {
@@ -29,10 +29,9 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
 
 /// Why no trigger is taken now; none if it is.
 pub(super) fn reasons(stats: &Stats) -> Vec<String> {
-    let starting = || "the engine is resuming unfinished runs, or stopping".to_owned();
     let mut reasons = Vec::new();
     if stats.ready_since.is_none() {
-        reasons.push(starting());
+        reasons.push("the engine is resuming unfinished runs, or stopping".to_owned());
     }
     reasons.extend(stats.stalled.iter().map(|why| format!("the journal takes no writes: {why}")));
     reasons

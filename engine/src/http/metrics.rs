@@ -95,10 +95,10 @@ fn known(method: &Method) -> &'static str {
 }
 
 pub(super) async fn show(Shared(state): Shared<State>) -> Result<Response, Problem> {
-    let stats = answer_of(state.handle.stats()).await?;
+    let figures = answer_of(state.handle.stats()).await?;
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = engine(&mut text, &stats);
+    let _ = engine(&mut text, &figures);
     let _ = served(&mut text, &state.metrics.counts());
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::RETRY_AFTER_S;
 use crate::runner::{BeginError, CommandError};
@@ -16,30 +16,34 @@ const PROBLEM: &str = "application/problem+json";
 pub(super) struct Problem {
     pub(super) status: StatusCode,
     detail: String,
-    header: Option<(HeaderName, HeaderValue)>,
-    more: Map<String, Value>,
+    /// Boxed, as most have none and every handler's result has room for one.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
+    more: Vec<(String, Value)>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), header: None, more: Map::new() }
+        Self { status, detail: detail.into(), header: None, more: Vec::new() }
     }
 
     /// Adds a member of its own to the body.
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+        self.more.push((name.to_owned(), value.into()));
         self
     }
 
     pub(super) fn unauthenticated(detail: impl Into<String>) -> Self {
         let header = (WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"baton\""));
-        Self { header: Some(header), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+        Self { header: Some(Box::new(header)), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
     /// Not now, but later.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         let header = (RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
-        Self { header: Some(header), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+        Self {
+            header: Some(Box::new(header)),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
     }
 
     pub(super) fn no_such_page() -> Self {
@@ -65,7 +69,7 @@ pub(super) fn dressed(response: Response) -> Response {
         return response;
     }
     let allow = response.headers().get(ALLOW).cloned();
-    let header = allow.map(|methods| (ALLOW, methods));
+    let header = allow.map(|methods| Box::new((ALLOW, methods)));
     let detail = "the request does not read as HTTP for this address";
     Problem { header, ..Problem::new(status, detail) }.into_response()
 }
@@ -85,7 +89,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
-        headers.extend(self.header);
+        headers.extend(self.header.map(|header| *header));
         response
     }
 }

@@ -23,7 +23,7 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const HEADERS_MAX: usize = 64;
 /// Longest life of a connection: a peer that never reads its answers lets go of its
 /// place. Far above every honest exchange.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
+const CONNECTION_TIMEOUT: Duration = Duration::from_mins(10);
 /// How long answers under way may take once the end has come.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after the system refused a connection (no file descriptors left).

@@ -10,7 +10,7 @@ use serde_json::json;
 
 /// One notification of an alert group.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Group {
+pub(super) struct Notification {
     status: &'static str,
     receiver: String,
     group_key: String,
@@ -23,7 +23,7 @@ pub(super) struct Group {
 const FIRING: &str = "firing";
 const RESOLVED: &str = "resolved";
 
-impl Group {
+impl Notification {
     /// # Errors
     /// If it cannot be from Alertmanager.
     pub(super) fn parse(body: Arc<Json>) -> Result<Self, String> {
@@ -35,7 +35,7 @@ impl Group {
             Some(Json::Array(alerts)) => alerts.clone(),
             Some(_) => return Err("`alerts` is not a list".to_owned()),
         };
-        let group = Self {
+        let notification = Self {
             status: status_of(body.get("status"), &alerts),
             receiver: text(&body, "receiver"),
             group_key: text(&body, "groupKey"),
@@ -44,7 +44,7 @@ impl Group {
             alerts,
             body,
         };
-        Ok(group)
+        Ok(notification)
     }
 
     /// Whether it only says that something is over.

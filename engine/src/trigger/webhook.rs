@@ -15,7 +15,7 @@ use baton_core::run::event::{Dedup, Trigger, TriggerKind};
 use baton_core::workflow::plan::{self, Plan, Webhook, WebhookAuth, WebhookFormat};
 use baton_core::{Json, Millis};
 
-use super::alertmanager::Group;
+use super::alertmanager::Notification;
 use super::signature::{Keys, SigningKey};
 use crate::config::Secrets;
 use crate::runner::Begin;
@@ -189,11 +189,12 @@ impl Hook {
         let body = Arc::new(parse(delivery.body)?);
         match self.rules.format {
             WebhookFormat::Alertmanager => {
-                let group = Group::parse(Arc::clone(&body)).map_err(Refusal::Unfit)?;
-                if group.is_resolved() {
+                let notification =
+                    Notification::parse(Arc::clone(&body)).map_err(Refusal::Unfit)?;
+                if notification.is_resolved() {
                     return Ok(Verdict::Ignored("every alert of the group is resolved".to_owned()));
                 }
-                self.matched(&group.scope(), body, |_| Ok(Some(group.dedup_key())))
+                self.matched(&notification.scope(), body, |_| Ok(Some(notification.dedup_key())))
             }
             WebhookFormat::Json => {
                 let scope = Scope::new().with("body", &body);
@@ -217,10 +218,10 @@ impl Hook {
         {
             return Ok(Verdict::Ignored(format!("`{}` does not hold", when.source())));
         }
-        let params = match self.rules.params.render(scope).map_err(failed("params"))? {
-            Json::Null => Json::Object(serde_json::Map::new()),
-            params => params,
-        };
+        let mut params = self.rules.params.render(scope).map_err(failed("params"))?;
+        if params.is_null() {
+            params = Json::Object(serde_json::Map::new());
+        }
         let dedup = key(scope)?.map(|key| self.dedup(&key));
         let source = self.rules.path.clone();
         let trigger = Trigger { kind: TriggerKind::Webhook, source, dedup, evidence: body };
@@ -233,10 +234,10 @@ impl Hook {
         };
         let place = "dedup_key";
         let value = template.render(scope).map_err(|error| Refusal::Expression { place, error })?;
-        let key = match value {
-            Json::Null => String::new(),
-            Json::String(text) => text,
-            other => other.to_string(),
+        let key = match value.as_str() {
+            Some(text) => text.to_owned(),
+            None if value.is_null() => String::new(),
+            None => value.to_string(),
         };
         if key.is_empty() {
             // Otherwise every delivery without one would pass for the same incident.
@@ -256,7 +257,7 @@ impl Hook {
     }
 }
 
-/// serde_json stops at 128 levels by itself, so that depth cannot end the process.
+/// `serde_json` stops at 128 levels by itself, so that depth cannot end the process.
 fn parse(bytes: &[u8]) -> Result<Json, Refusal> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Refusal::NotJson(format!("not UTF-8 at byte {}", error.valid_up_to())))?;

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use baton_core::Json;
 use serde_json::json;
 
-use super::Group;
+use super::Notification;
 
-fn group(body: Json) -> Group {
-    Group::parse(Arc::new(body)).unwrap()
+fn group(body: Json) -> Notification {
+    Notification::parse(Arc::new(body)).unwrap()
 }
 
 fn real() -> Json {
@@ -79,6 +79,6 @@ fn it_is_resolved_only_if_nobody_says_firing() {
 #[test]
 fn what_cannot_be_from_alertmanager_is_said() {
     for body in [json!({}), json!({"labels": {}}), json!({"alerts": "none"})] {
-        assert!(Group::parse(Arc::new(body.clone())).is_err(), "{body}");
+        assert!(Notification::parse(Arc::new(body.clone())).is_err(), "{body}");
     }
 }

@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use baton_core::Json;
 use baton_core::expression::{Condition, Template};
 use baton_core::run::event::TriggerKind;
 use baton_core::workflow::plan::{Webhook, WebhookAuth, WebhookFormat};
+use baton_core::workflow::{self, Library};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -236,4 +238,36 @@ proptest! {
             prop_assert!(judge(webhook("h", WebhookFormat::Json, auth), &headers, &body).is_err());
         }
     }
+}
+
+#[test]
+fn loaded_plans_give_their_hooks_and_show_themselves() {
+    let source = r#"
+name = "pause"
+summary = "Waits"
+[params]
+cluster = { type = "string", summary = "which" }
+[[triggers]]
+kind = "webhook"
+path = "pause-hook"
+format = "json"
+auth = { bearer = ["token"] }
+params = { cluster = "${body.cluster}" }
+[steps.rest]
+wait = "1s"
+"#;
+    let library =
+        Library { workflows: BTreeMap::new(), plugins: BTreeMap::new(), is_read: |_| true };
+    let plan = workflow::check("pause", source, &library).unwrap();
+    let view = crate::http::WorkflowView::of(&plan);
+    assert_eq!(
+        (view.triggers, view.steps),
+        (vec!["webhook /hooks/pause-hook".into()], vec!["rest".into()])
+    );
+    assert_eq!(view.params["cluster"].kind, "string");
+    let (_folder, secrets) = secrets();
+    let plans = BTreeMap::from([("pause".to_owned(), plan)]);
+    let hooks = Hooks::new(&plans, &secrets, loopback()).unwrap();
+    assert_eq!(hooks.get("pause-hook").unwrap().workflow(), "pause");
+    assert!(hooks.get("pause").is_none());
 }
