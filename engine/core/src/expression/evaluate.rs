@@ -105,15 +105,15 @@ pub(super) fn boolean(value: &Value) -> Option<bool> {
 }
 
 fn explain(error: &minijinja::Error, source: &str) -> ExpressionError {
-    let message = match error.kind() {
-        ErrorKind::OutOfFuel => {
-            format!("takes more than {EXPRESSION_FUEL_MAX} units of work; make it simpler")
-        }
-        ErrorKind::SyntaxError => error.detail().unwrap_or("cannot be read").to_owned(),
-        kind => match error.detail() {
-            Some(detail) => format!("{kind}: {detail}"),
-            None => kind.to_string(),
-        },
+    let kind = error.kind();
+    let message = if kind == ErrorKind::OutOfFuel {
+        format!("takes more than {EXPRESSION_FUEL_MAX} units of work; make it simpler")
+    } else if kind == ErrorKind::SyntaxError {
+        error.detail().unwrap_or("cannot be read").to_owned()
+    } else if let Some(detail) = error.detail() {
+        format!("{kind}: {detail}")
+    } else {
+        kind.to_string()
     };
     let fits = |span: &std::ops::Range<usize>| source.get(span.clone()).is_some();
     ExpressionError::new(message, error.range().filter(fits))
@@ -183,6 +183,9 @@ fn nested_to_json(
             Ok(Json::Object(map))
         }
         ValueKind::Undefined => Err(ExpressionError::new("undefined value in the result", None)),
-        other => Err(bad(&format!("a value of type {other}"))),
+        // The enum is open: a kind that minijinja adds later lands here.
+        other @ (ValueKind::Bytes | ValueKind::Plain | ValueKind::Invalid | _) => {
+            Err(bad(&format!("a value of type {other}")))
+        }
     }
 }

@@ -88,7 +88,7 @@ impl Node {
             }
             Self::Whole(source) => {
                 let value = evaluate::evaluate(source, context)?;
-                to_json(&value, budget).map_err(|error| blame(error, source))
+                to_json(&value, budget).map_err(|error| blame(&error, source))
             }
             Self::Mixed(pieces) => fill_text(pieces, context, budget).map(Json::String),
             Self::List(items) => {
@@ -121,9 +121,13 @@ fn fill_text(
             }
             Piece::Expression { source, .. } => {
                 let value = evaluate::evaluate(source, context)?;
-                match to_json(&value, budget).map_err(|error| blame(error, source))? {
+                match to_json(&value, budget).map_err(|error| blame(&error, source))? {
                     Json::String(part) => text.push_str(&part),
-                    other => text.push_str(&other.to_string()),
+                    other @ (Json::Null
+                    | Json::Bool(_)
+                    | Json::Number(_)
+                    | Json::Array(_)
+                    | Json::Object(_)) => text.push_str(&other.to_string()),
                 }
             }
         }
@@ -131,7 +135,7 @@ fn fill_text(
     Ok(text)
 }
 
-fn blame(error: ExpressionError, source: &str) -> ExpressionError {
+fn blame(error: &ExpressionError, source: &str) -> ExpressionError {
     ExpressionError::new(format!("`{}` {}", source.trim(), error.message), None)
 }
 

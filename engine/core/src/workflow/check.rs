@@ -56,6 +56,9 @@ pub fn check(name: &str, source: &str, library: &Library) -> Result<Arc<Plan>, F
     Checker { library, open: Vec::new(), done: BTreeMap::new(), knot: None }.check(name, source)
 }
 
+/// It cannot be had, and a flaw says why.
+struct Flawed;
+
 /// One call of [`check`].
 struct Checker<'l> {
     library: &'l Library,

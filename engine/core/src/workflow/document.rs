@@ -14,7 +14,7 @@ mod trigger;
 
 use read::Fields;
 pub(super) use read::{At, Reader, Span};
-pub(super) use step::{ActionDoc, ApprovalDoc, GrantDoc, PluginDoc, RetryDoc, StepDoc};
+pub(super) use step::{ActionDoc, ApprovalDoc, GrantDoc, RetryDoc, StepDoc};
 pub(super) use text::{Literal, Text};
 pub(super) use trigger::{AuthDoc, SourceDoc, TriggerDoc, WatchDoc, WebhookDoc};
 
@@ -50,7 +50,7 @@ pub(super) struct ParamDoc {
 
 impl Document {
     /// Reads `source`; what cannot be read is a flaw in the reader and absent here.
-    pub(super) fn read<'s>(source: &'s str) -> (Self, Reader<'s>) {
+    pub(super) fn read(source: &str) -> (Self, Reader<'_>) {
         let mut reader = Reader { source, flaws: Vec::new() };
         let root = match DeTable::parse(source) {
             Ok(root) => root,

@@ -92,9 +92,9 @@ impl Flaw {
             margin = place.line.to_string().len();
             writeln!(out, "{:margin$}--> {path}:{}:{}", "", place.line, place.column)?;
             writeln!(out, "{:margin$} |", "")?;
-            writeln!(out, "{} | {}", place.line, plain(place.text))?;
-            let indent = place.column - 1;
-            writeln!(out, "{:margin$} | {:indent$}{}", "", "", "^".repeat(place.width))?;
+            let (text, indent, width) = place.window();
+            writeln!(out, "{} | {}", place.line, plain(&text))?;
+            writeln!(out, "{:margin$} | {:indent$}{}", "", "", "^".repeat(width))?;
         } else {
             writeln!(out, "{:margin$}--> {path}", "")?;
         }
@@ -116,6 +116,27 @@ struct Place<'s> {
 }
 
 impl<'s> Place<'s> {
+    /// What to show of the line, how far in the span begins there, and how much of
+    /// it is seen. A long line is cut, so that the carets stand below their text.
+    fn window(&self) -> (String, usize, usize) {
+        const CHARS_MAX: usize = 120;
+        const LEAD_CHARS: usize = 40;
+        let length = self.text.chars().count();
+        let from =
+            if length > CHARS_MAX { (self.column - 1).saturating_sub(LEAD_CHARS) } else { 0 };
+        let mut text: String = self.text.chars().skip(from).take(CHARS_MAX).collect();
+        let width = self.width.min((from + CHARS_MAX + 1).saturating_sub(self.column)).max(1);
+        let mut indent = self.column - 1 - from;
+        if from > 0 {
+            text.insert(0, '…');
+            indent += 1;
+        }
+        if length > from + CHARS_MAX {
+            text.push('…');
+        }
+        (text, indent, width)
+    }
+
     fn of(source: &'s str, span: &Range<usize>) -> Option<Self> {
         let before = source.get(..span.start)?;
         let marked = source.get(span.clone())?;
@@ -193,6 +214,18 @@ mod tests {
         let shown = "error[code]: odd \n --> w.toml:2:6\n  |\n2 | bé = \"x y\"\n  |      ^^^^^\n  \
                      = help: one\n          two\n\nerror: w.toml has 1 flaw\n";
         assert_eq!(text, shown);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_its_span() {
+        let source = format!("{}WRONG{}", "a".repeat(200), "b".repeat(200));
+        let text =
+            Flaws::new("w", vec![Flaw::at("code", 200..205, "odd")]).render("w.toml", &source);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[3], format!("1 | …{}WRONG{}…", "a".repeat(40), "b".repeat(75)));
+        assert_eq!(lines[4], format!("  | {}^^^^^", " ".repeat(41)));
+        let text = Flaws::new("w", vec![Flaw::at("code", 0..405, "odd")]).render("w.toml", &source);
+        assert_eq!(text.lines().nth(4), Some(format!("  | {}", "^".repeat(120)).as_str()));
     }
 
     #[test]

@@ -17,7 +17,9 @@ impl Plan {
         let given = match given {
             Json::Object(given) => given,
             Json::Null => &nothing,
-            other => return Err(vec![format!("params are {}, not a table", describe(other))]),
+            Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => {
+                return Err(vec![format!("params are {}, not a table", describe(given))]);
+            }
         };
         let mut errors: Vec<String> = given
             .keys()
@@ -33,7 +35,7 @@ impl Plan {
                 }
                 (None, Some(default)) => _ = bound.insert(name.clone(), default.clone()),
                 (None, None) => {
-                    errors.push(format!("`{name}` ({}) is missing", param.kind.as_str()))
+                    errors.push(format!("`{name}` ({}) is missing", param.kind.as_str()));
                 }
             }
         }

@@ -241,6 +241,10 @@ pub enum Policy {
 
 /// A node of the plan.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key of the file, independent of the others"
+)]
 pub struct Step {
     /// Unique in the plan.
     pub name: String,

@@ -12,7 +12,7 @@ use crate::workflow::flaw::{Flaw, did_you_mean};
 /// Steps by their place in the file, and what they need.
 pub(super) struct Needs<'d> {
     index: BTreeMap<&'d str, usize>,
-    needs: Vec<BTreeSet<usize>>,
+    direct: Vec<BTreeSet<usize>>,
     /// Everything a step needs, directly or not.
     above: Vec<BTreeSet<usize>>,
     graph: DiGraph<usize, ()>,
@@ -45,7 +45,7 @@ impl<'d> Needs<'d> {
             }
         }
         let above = nodes.iter().map(|node| above(&graph, *node)).collect();
-        let web = Self { index, needs, above, graph };
+        let web = Self { index, direct: needs, above, graph };
         web.check_cycles(steps, flaws);
         web
     }
@@ -62,7 +62,7 @@ impl<'d> Needs<'d> {
 
     /// What a step needs directly.
     pub(super) fn of(&self, step: usize) -> &BTreeSet<usize> {
-        &self.needs[step]
+        &self.direct[step]
     }
 
     /// What a step needs, directly or not.
@@ -74,10 +74,10 @@ impl<'d> Needs<'d> {
     /// there is a cycle.
     pub(super) fn order(&self) -> Option<Vec<usize>> {
         toposort(&self.graph, None).ok()?;
-        let mut left: BTreeSet<usize> = (0..self.needs.len()).collect();
+        let mut left: BTreeSet<usize> = (0..self.direct.len()).collect();
         let mut order = Vec::new();
         while !left.is_empty() {
-            let next = *left.iter().find(|at| self.needs[**at].is_disjoint(&left))?;
+            let next = *left.iter().find(|at| self.direct[**at].is_disjoint(&left))?;
             left.remove(&next);
             order.push(next);
         }
@@ -88,7 +88,7 @@ impl<'d> Needs<'d> {
         for knot in tarjan_scc(&self.graph) {
             let knot: BTreeSet<usize> = knot.into_iter().map(|node| self.graph[node]).collect();
             let Some(first) = knot.first().copied() else { continue };
-            if knot.len() == 1 && !self.needs[first].contains(&first) {
+            if knot.len() == 1 && !self.direct[first].contains(&first) {
                 continue;
             }
             let circle = self.walk(first, &knot);
@@ -109,7 +109,7 @@ impl<'d> Needs<'d> {
         let mut path = vec![first];
         loop {
             let here = path[path.len() - 1];
-            let Some(next) = self.needs[here].intersection(knot).next().copied() else {
+            let Some(next) = self.direct[here].intersection(knot).next().copied() else {
                 return path;
             };
             if let Some(met) = path.iter().position(|at| *at == next) {

@@ -7,11 +7,11 @@ use super::given::check_given;
 use super::grants::{check_enough, grants, only_reads};
 use super::needs::Needs;
 use super::sight::{Fields, Sight, StepsInSight, View, output_of};
-use super::{Checker, bad_dotted_name};
+use super::{Checker, Flawed, bad_dotted_name};
 use crate::Millis;
 use crate::limits::{ITEMS_MAX, WAIT_MS_MAX};
 use crate::workflow::document::{
-    ActionDoc, ApprovalDoc, Document, GrantDoc, Literal, PluginDoc, RetryDoc, StepDoc, Text,
+    ActionDoc, ApprovalDoc, Document, GrantDoc, Literal, RetryDoc, StepDoc, Text,
 };
 use crate::workflow::flaw::{Flaw, did_you_mean};
 use crate::workflow::plan::{
@@ -112,7 +112,8 @@ impl Checker<'_> {
         flaws: &mut Vec<Flaw>,
     ) -> Option<Step> {
         let view = || sight.at_run(StepsInSight::AboveStep(at));
-        let when = step.when.as_ref().map(|when| view().condition("when", when, flaws));
+        let when =
+            step.when.as_ref().map(|when| view().condition("when", when, flaws).ok_or(Flawed));
         let for_each = for_each(step, &view(), flaws);
         let inner = if step.for_each.is_some() { view().and(&["item", "index"]) } else { view() };
         let with = with(step.with.as_ref(), step);
@@ -151,12 +152,12 @@ impl Checker<'_> {
             name: step.name.value.clone(),
             // Filled in when the order of all steps is known.
             needs: Vec::new(),
-            when: transpose(when)?,
+            when: when.transpose().ok()?,
             retry: retry(step.retry.as_ref()),
             timeout_ms: step.timeout.as_ref().map_or(default_timeout(&action), |it| it.value),
-            poll: transpose(poll)?,
-            for_each: transpose(for_each)?,
-            undo: transpose(undo)?,
+            poll: poll.ok()?,
+            for_each: for_each.ok()?,
+            undo: undo.ok()?,
             pivot: step.pivot.as_ref().is_some_and(|it| it.value),
             on_failure: step.on_failure.as_ref().map_or(OnFailure::Fail, |it| it.value),
             always: step.always.as_ref().is_some_and(|it| it.value),
@@ -194,13 +195,13 @@ impl Checker<'_> {
         view: &View<'_>,
         sight: &Sight<'_>,
         flaws: &mut Vec<Flaw>,
-    ) -> Option<Option<PluginCall>> {
-        let undo: &PluginDoc = step.undo.as_ref()?;
+    ) -> Result<Option<PluginCall>, Flawed> {
+        let Some(undo) = &step.undo else { return Ok(None) };
         let with = undo.with.clone().unwrap_or_else(|| Literal::empty_table(undo.span.clone()));
         let with = view.template("undo.with", &with, flaws);
-        let Some(plugin) = &undo.plugin else { return Some(None) };
+        let plugin = undo.plugin.as_ref().ok_or(Flawed)?;
         let grants = self.plugin(plugin, &undo.grants, sight, flaws);
-        Some(with.map(|with| PluginCall { plugin: plugin.value.clone(), with, grants }))
+        Ok(Some(PluginCall { plugin: plugin.value.clone(), with: with.ok_or(Flawed)?, grants }))
     }
 }
 
@@ -247,27 +248,30 @@ fn with(given: Option<&Literal>, step: &StepDoc) -> Literal {
     given.cloned().unwrap_or_else(|| Literal::empty_table(step.name.span.clone()))
 }
 
-/// Some(None) where a flaw says why it cannot be had.
-fn poll(step: &StepDoc, view: &View<'_>, flaws: &mut Vec<Flaw>) -> Option<Option<Poll>> {
+fn poll(step: &StepDoc, view: &View<'_>, flaws: &mut Vec<Flaw>) -> Result<Option<Poll>, Flawed> {
     let Some(until) = &step.until else {
         for (key, value) in [("every", &step.every), ("within", &step.within)] {
             flaws.extend(value.as_ref().map(|value| without(key, "until", value.span.clone())));
         }
-        return None;
+        return Ok(None);
     };
     let until = view.condition("until", until, flaws);
-    Some(until.map(|until| Poll {
-        until,
+    Ok(Some(Poll {
+        until: until.ok_or(Flawed)?,
         every_ms: step.every.as_ref().map_or(EVERY_MS_DEFAULT, |it| it.value),
         within_ms: step.within.as_ref().map_or(WITHIN_MS_DEFAULT, |it| it.value),
     }))
 }
 
-fn for_each(step: &StepDoc, view: &View<'_>, flaws: &mut Vec<Flaw>) -> Option<Option<ForEach>> {
+fn for_each(
+    step: &StepDoc,
+    view: &View<'_>,
+    flaws: &mut Vec<Flaw>,
+) -> Result<Option<ForEach>, Flawed> {
     let Some(literal) = &step.for_each else {
         let parallel = step.parallel.as_ref();
         flaws.extend(parallel.map(|it| without("parallel", "for_each", it.span.clone())));
-        return None;
+        return Ok(None);
     };
     let items = view.template("for_each", literal, flaws);
     let given = literal.json.as_array().map(Vec::len);
@@ -281,7 +285,7 @@ fn for_each(step: &StepDoc, view: &View<'_>, flaws: &mut Vec<Flaw>) -> Option<Op
         flaws.push(Flaw::at("wrong-type", literal.span.clone(), message).help(help));
     }
     let parallel = step.parallel.as_ref().map_or(1, |parallel| parallel.value);
-    Some(items.map(|items| ForEach { items, parallel }))
+    Ok(Some(ForEach { items: items.ok_or(Flawed)?, parallel }))
 }
 
 fn without(key: &str, partner: &str, span: std::ops::Range<usize>) -> Flaw {
@@ -309,15 +313,5 @@ fn default_timeout(action: &Action) -> Millis {
         Action::Plugin(_) | Action::Report => TIMEOUT_MS_DEFAULT,
         Action::Workflow(child) => child.plan.timeout_ms().unwrap_or(WAIT_MS_MAX),
         Action::Approval(_) | Action::Wait { .. } => WAIT_MS_MAX,
-    }
-}
-
-/// From "there and whole" to "whole, if there".
-#[expect(clippy::option_option, reason = "outer none: a flaw; inner none: not there")]
-fn transpose<T>(found: Option<Option<T>>) -> Option<Option<T>> {
-    match found {
-        None => Some(None),
-        Some(None) => None,
-        Some(Some(value)) => Some(Some(value)),
     }
 }

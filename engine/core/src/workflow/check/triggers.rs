@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::given::check_given;
 use super::sight::{Sight, View, output_of};
-use super::{Checker, bad_dashed_name};
+use super::{Checker, Flawed, bad_dashed_name};
 use crate::Millis;
-use crate::expression::Template;
+use crate::expression::{Condition, Template};
 use crate::workflow::document::{
     AuthDoc, Document, Literal, SourceDoc, Text, TriggerDoc, WatchDoc, WebhookDoc,
 };
@@ -79,7 +79,7 @@ impl Checker<'_> {
             path: path?.value.clone(),
             format: format?,
             auth: auth?,
-            when: when?,
+            when: when.ok()?,
             params: params?,
             dedup_for_ms: webhook.dedup_for.as_ref().map_or(DEDUP_FOR_MS_DEFAULT, |it| it.value),
             dedup_key: if let Some(key) = dedup_key { Some(key?) } else { None },
@@ -108,7 +108,7 @@ impl Checker<'_> {
             plan: plan?,
             with: with?,
             every_ms: watch.every.as_ref()?.value,
-            when: when??,
+            when: when.ok()??,
             times: watch.times.as_ref().map_or(1, |times| times.value),
             params: params?,
         })
@@ -132,17 +132,13 @@ fn literal(given: Option<&Literal>, trigger: &TriggerDoc) -> Literal {
     given.cloned().unwrap_or_else(|| Literal::empty_table(trigger.span.clone()))
 }
 
-/// Outer none: a flaw says why. Inner none: there is no condition.
 fn condition(
     key: &str,
     text: Option<&Text>,
     view: &View<'_>,
     flaws: &mut Vec<Flaw>,
-) -> Option<Option<crate::expression::Condition>> {
-    match text {
-        Some(text) => view.condition(key, text, flaws).map(Some),
-        None => Some(None),
-    }
+) -> Result<Option<Condition>, Flawed> {
+    text.map(|text| view.condition(key, text, flaws).ok_or(Flawed)).transpose()
 }
 
 fn auth_of(document: &AuthDoc, flaws: &mut Vec<Flaw>) -> WebhookAuth {

@@ -196,14 +196,14 @@ impl<'t, 'i> Fields<'t, 'i> {
         reader: &mut Reader<'_>,
     ) -> Option<f64> {
         let value = self.take(key)?;
-        let number = match value.get_ref() {
-            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
-            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
-            _ => {
-                reader.wrong_type("a number", key, value);
-                return None;
-            }
+        let written = value.get_ref();
+        let integer = written.as_integer().filter(|number| number.radix() == 10);
+        let float = written.as_float().map(toml::de::DeFloat::as_str);
+        let Some(digits) = integer.map(toml::de::DeInteger::as_str).or(float) else {
+            reader.wrong_type("a number", key, value);
+            return None;
         };
+        let number = digits.parse::<f64>().ok();
         let fits = number.filter(|number| bounds.contains(number));
         if fits.is_none() {
             let (low, high) = (bounds.start(), bounds.end());
@@ -274,10 +274,11 @@ impl<'t, 'i> Fields<'t, 'i> {
 
     /// Notes every key that was not asked for.
     pub(super) fn finish(self, reader: &mut Reader<'_>) {
-        for (key, _) in
-            self.table.iter().filter(|(key, _)| !self.asked.contains(&&*key.get_ref().as_ref()))
-        {
+        for key in self.table.keys() {
             let name = key.get_ref();
+            if self.asked.contains(&name.as_ref()) {
+                continue;
+            }
             let message = format!("{} has no key `{name}`", self.what);
             let help = did_you_mean(name, self.asked.iter().copied());
             reader.flaw(Flaw::at("unknown-key", key.span(), message).maybe_help(help));
@@ -303,7 +304,7 @@ fn parse_duration(text: &str) -> Option<Millis> {
 }
 
 /// What a TOML value is, with its article.
-pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
         DeValue::Integer(_) => "an integer",

@@ -78,7 +78,12 @@ impl Literal {
                 .iter()
                 .map(|(key, value)| (Text::key(key.span(), key.get_ref()), value.span()))
                 .collect(),
-            _ => Vec::new(),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => Vec::new(),
         };
         Some(Self { json, span: value.span(), strings, keys })
     }

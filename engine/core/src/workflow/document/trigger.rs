@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::read::{At, Fields, Reader, Span, kind};
+use super::read::{At, Fields, Reader, Span};
 use super::text::{Literal, Text};
 use crate::Millis;
 use crate::workflow::flaw::Flaw;
@@ -114,25 +114,23 @@ impl AuthDoc {
         const HELP: &str = "write auth = { bearer = [\"hook-token\"] }, \
                             auth = { standard_webhooks = [\"hook-secret\"] } or auth = \"none\"";
         let value = parent.take("auth")?;
-        match value.get_ref() {
-            DeValue::String(text) if text == "none" => Some(Self::None),
-            DeValue::Table(_) => {
-                let mut fields = Fields::of(value, "auth", "`auth`", reader)?;
-                let bearer = fields.texts("bearer", reader);
-                let signed = fields.texts("standard_webhooks", reader);
-                fields.finish(reader);
-                match (bearer, signed) {
-                    (Some(names), None) => Some(Self::Bearer(names, value.span())),
-                    (None, Some(names)) => Some(Self::StandardWebhooks(names, value.span())),
-                    _ => {
-                        let message = "`auth` needs exactly one way to prove who calls";
-                        reader.flaw(Flaw::at("bad-auth", value.span(), message).help(HELP));
-                        None
-                    }
-                }
-            }
-            other => {
-                let message = format!("`auth` cannot be {} like this", kind(other));
+        if value.get_ref().as_str() == Some("none") {
+            return Some(Self::None);
+        }
+        if !value.get_ref().is_table() {
+            let message = "`auth` does not say how a caller proves who it is";
+            reader.flaw(Flaw::at("bad-auth", value.span(), message).help(HELP));
+            return None;
+        }
+        let mut fields = Fields::of(value, "auth", "`auth`", reader)?;
+        let bearer = fields.texts("bearer", reader);
+        let signed = fields.texts("standard_webhooks", reader);
+        fields.finish(reader);
+        match (bearer, signed) {
+            (Some(names), None) => Some(Self::Bearer(names, value.span())),
+            (None, Some(names)) => Some(Self::StandardWebhooks(names, value.span())),
+            _ => {
+                let message = "`auth` needs exactly one way to prove who calls";
                 reader.flaw(Flaw::at("bad-auth", value.span(), message).help(HELP));
                 None
             }
