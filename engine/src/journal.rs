@@ -16,6 +16,8 @@
 //! - **One bad record costs one run.** A record with a bad checksum, a gap in its
 //!   numbers, an unknown kind or a newer version makes its run [`Unreadable`], with the
 //!   reason, and touches no other.
+//! - **Nothing is forgotten silently.** A store that ends before what was acknowledged,
+//!   because its file was damaged or exchanged, is not opened ([`OpenError::Lost`]).
 //! - **Bounded.** A record has [`RECORD_BYTES_MAX`], the queue [`QUEUE_BATCHES_MAX`].
 //!
 //! # What it assumes
@@ -33,6 +35,7 @@ mod envelope;
 mod folder;
 mod keys;
 mod ledger;
+mod mark;
 mod memory;
 mod record;
 mod sled;
@@ -56,8 +59,9 @@ pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 /// Batches that wait for the writer. More means that the disk has stalled; the caller
 /// should hear of it while memory lasts.
 pub const QUEUE_BATCHES_MAX: usize = 8_192;
-/// Encoded bytes that one flush takes at most; what is left goes with the next one.
-pub const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Encoded bytes at which a group is full (a batch is never cut): half of sled's segment,
+/// so that no segment is written over before a sync has passed; see [`SledJournal`].
+pub const GROUP_BYTES_MAX: usize = 256 * 1024;
 
 /// Called once with what became of a batch: on the writer's thread, or on the caller's
 /// before `append` returns. It must neither block nor panic (post into an inbox with a
@@ -66,6 +70,9 @@ pub type Done = Box<dyn FnOnce(Result<(), AppendError>) + Send>;
 
 /// The events of a run from its first, or why they cannot be told.
 pub type History = Result<Vec<Event>, Unreadable>;
+
+/// A closed run in short, or why that cannot be told.
+pub type Short = Result<Closed, (RunId, Unreadable)>;
 
 /// Where facts about runs are kept. See the [module](self) for what it promises.
 ///
@@ -87,11 +94,8 @@ pub trait Journal: Send + Sync + 'static {
     ///
     /// # Errors
     /// The store could not be read, or has stopped.
-    fn closed_runs(
-        &self,
-        before: Option<&RunId>,
-        limit: usize,
-    ) -> Result<Vec<Result<Closed, (RunId, Unreadable)>>, JournalError>;
+    fn closed_runs(&self, before: Option<&RunId>, limit: usize)
+    -> Result<Vec<Short>, JournalError>;
 
     /// All events of a run, open or closed; `None` if there is no such run. What was
     /// appended a moment ago may show before it is acknowledged.

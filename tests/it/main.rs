@@ -1,1 +1,9 @@
-//! x
+//! Everything that needs more than one crate, in one binary.
+
+mod flaws;
+//! The project's integration tests: one binary, real Redis, real Sentinels.
+//! A test never skips itself: `cargo xtask test` brings what they need.
+
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
+mod lab;

@@ -1,2 +1,87 @@
-//! x
-fn main() {}
+//! The project's own commands: `cargo xtask <verb>`, one file a verb.
+//!
+//! It stays light: no engine, no wasmtime. What it needs of Baton it takes as an
+//! operator would: a binary, a configuration file, HTTP.
+
+#![allow(clippy::print_stdout, reason = "its commands talk to the person who typed them")]
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+mod bench;
+mod ci;
+mod demo;
+mod install;
+mod plugins;
+mod shell;
+mod test;
+mod tidy;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Kill a Redis master, then the engine in the middle of the failover, and see it finish
+    Demo(DemoArgs),
+    /// Install what is missing, build the plugins, run every test of both workspaces
+    Test,
+    /// All that must be true of a change: format, lints, tidy, tests, one demo
+    Ci(CiArgs),
+    /// Build the plugins into target/plugins
+    Plugins,
+    /// Rules of the house that no compiler checks
+    Tidy,
+    /// Install the Debian packages that demo and tests need
+    Install,
+    /// Measure; results go to target/bench
+    Bench(BenchArgs),
+}
+
+#[derive(Args)]
+struct DemoArgs {
+    /// Leave the engine alone
+    #[arg(long, conflicts_with = "sentinel_only")]
+    no_engine_kill: bool,
+    /// Baton only observes; Sentinel does it
+    #[arg(long)]
+    sentinel_only: bool,
+}
+
+#[derive(Args)]
+struct CiArgs {
+    /// Leave out the demo at the end
+    #[arg(long)]
+    no_demo: bool,
+}
+
+#[derive(Args)]
+struct BenchArgs {
+    /// What to measure
+    what: bench::What,
+}
+
+fn main() -> Result<()> {
+    let root = shell::root()?;
+    match Cli::parse().verb {
+        Verb::Demo(DemoArgs { sentinel_only: true, .. }) => {
+            demo::demo(&root, demo::Course::SentinelOnly)
+        }
+        Verb::Demo(DemoArgs { no_engine_kill: true, .. }) => {
+            demo::demo(&root, demo::Course::Undisturbed)
+        }
+        Verb::Demo(_) => demo::demo(&root, demo::Course::EngineKilled),
+        Verb::Test => test::test(&root, &mut shell::Phases::begin()),
+        Verb::Ci(CiArgs { no_demo }) => {
+            ci::ci(&root, if no_demo { ci::Ending::Tests } else { ci::Ending::Demo })
+        }
+        Verb::Plugins => plugins::build(&root),
+        Verb::Tidy => tidy::tidy(&root),
+        Verb::Install => install::redis().and_then(|()| plugins::ensure_toolchain()),
+        Verb::Bench(BenchArgs { what }) => bench::bench(&root, what),
+    }
+}

@@ -19,8 +19,12 @@ mod invocation;
 mod place;
 mod scope;
 mod settle;
+#[cfg(test)]
+mod sim;
 mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use apply::{Illegal, Next, apply, step};
 pub use effect::{Effect, outstanding};

@@ -70,7 +70,13 @@ impl Serve {
             () = signals.next() => return Ok(Exit::Good),
         };
         out.print(&banner(&engine, workflows, plugins, out))?;
-        signals.next().await;
+        tokio::select! {
+            () = signals.next() => {}
+            () = engine.halted() => {
+                return Err(Failure::new("the journal has stopped: the log above says why")
+                    .help("mend the disk and start again; every unfinished run goes on by itself"));
+            }
+        }
         out.note(&format!(
             "draining for at most {} s; what is cut off goes on at the next start",
             self.drain

@@ -67,7 +67,7 @@ fn an_empty_file_is_all_defaults() {
 fn clusters_come_with_their_secrets_and_certificates() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    write("redis.secret", "pass\nword\r\n");
+    write("redis.secret", "pass\nword\n\r\n");
     write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
     write("c.pem", "-----BEGIN CERTIFICATE-----\n");
     write("k.pem", "-----BEGIN PRIVATE KEY-----\nhush\n");
@@ -79,7 +79,7 @@ fn clusters_come_with_their_secrets_and_certificates() {
     assert_eq!((cluster.max_lost_bytes, cluster.restart_grace_ms), (16, 0));
     assert_eq!(cluster.nodes, ["127.0.0.1:7001", "redis-2:7002", "[::1]:7003"]);
     let password = cluster.auth.password.as_ref().unwrap();
-    assert_eq!(password.expose(), "pass\nword", "only the last newline is trimmed");
+    assert_eq!(password.expose(), "pass\nword\n", "only the last newline is trimmed");
     assert!(cluster.tls.as_ref().unwrap().client_pem.is_some());
 }
 

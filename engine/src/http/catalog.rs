@@ -1,10 +1,12 @@
 //! `/workflows` and `/plugins`: what is loaded, as of the start.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State as Shared;
 use baton_core::workflow::plan::{ParamKind, Plan, Trigger};
+use baton_host::Plugin;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -72,6 +74,34 @@ pub struct PluginView {
     pub input_schema: Value,
     /// JSON Schema of its output.
     pub output_schema: Value,
+}
+
+impl Catalog {
+    /// What to show of what was loaded.
+    pub fn of(plans: &BTreeMap<String, Arc<Plan>>, plugins: &BTreeMap<String, Plugin>) -> Self {
+        Self {
+            workflows: plans.values().map(|plan| WorkflowView::of(plan)).collect(),
+            plugins: plugins.values().map(PluginView::of).collect(),
+        }
+    }
+}
+
+impl PluginView {
+    /// What to show of `plugin`.
+    pub fn of(plugin: &Plugin) -> Self {
+        let info = plugin.info();
+        Self {
+            name: info.name.clone(),
+            version: info.version.clone(),
+            summary: info.summary.clone(),
+            digest: info.digest.to_string(),
+            bytes: info.bytes,
+            imports: info.imports.clone(),
+            redis_commands: info.redis_commands.clone(),
+            input_schema: info.input_schema.clone(),
+            output_schema: info.output_schema.clone(),
+        }
+    }
 }
 
 impl WorkflowView {

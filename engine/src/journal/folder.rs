@@ -4,6 +4,7 @@
 //! format   `baton-journal 1`, written before anything else
 //! lock     held while a process has the journal; its pid
 //! store/   sled's own files
+//! stored   how much was stored, to notice a store that forgets
 //! blobs/   large records and plugins, by digest
 //! ```
 
@@ -94,6 +95,23 @@ pub enum OpenError {
         /// What the store said.
         why: String,
     },
+    /// The store ends before what was acknowledged.
+    #[error(
+        "the store of the journal in {} has lost records: it ends at batch {stored}, and \
+         {acknowledged} were acknowledged. Keep a copy of the folder, check the disk, and restore \
+         a backup. To go on with what is left, remove {}: runs may then do again what they have \
+         done since", .path.display(), .mark.display()
+    )]
+    Lost {
+        /// Where.
+        path: PathBuf,
+        /// The file that remembers.
+        mark: PathBuf,
+        /// Where the store ends.
+        stored: u64,
+        /// Where it should end, at least.
+        acknowledged: u64,
+    },
     /// The system refused something else.
     #[error("the journal cannot be opened: {}: {source}", .path.display())]
     Io {
@@ -111,14 +129,16 @@ fn who(pid: Option<u32>) -> String {
 impl OpenError {
     /// What an I/O error at `path` means.
     pub(super) fn of(path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                Self::ReadOnly { path, why: source.to_string() }
-            }
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path, free_mib: 0 },
-            ErrorKind::NotADirectory | ErrorKind::AlreadyExists => Self::NotAFolder { path },
-            _ => Self::Io { path, source },
+        use ErrorKind as Kind;
+        let (path, kind) = (path.to_owned(), source.kind());
+        if matches!(kind, Kind::PermissionDenied | Kind::ReadOnlyFilesystem) {
+            Self::ReadOnly { path, why: source.to_string() }
+        } else if matches!(kind, Kind::StorageFull | Kind::QuotaExceeded) {
+            Self::Full { path, free_mib: 0 }
+        } else if matches!(kind, Kind::NotADirectory | Kind::AlreadyExists) {
+            Self::NotAFolder { path }
+        } else {
+            Self::Io { path, source }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! o <run>                  the run is open; when it began
 //! c <closed_at> <run>      the run is closed; in short
 //! x <run>                  the run is closed; when
+//! n                        number of the last batch, where a store keeps one
 //! ```
 //! Numbers are big-endian, so that their order is the keys' order.
 
@@ -28,6 +29,9 @@ pub(super) const OPEN: u8 = b'o';
 pub(super) const CLOSED: u8 = b'c';
 /// Prefix of the index of closed runs, by run.
 const CLOSED_AT: u8 = b'x';
+
+/// Where the number of the last batch is.
+pub(super) const BATCH: &[u8] = b"n";
 
 /// Prefix of all parts of all records of a run. No run id contains 0.
 pub(super) fn records(run: &RunId) -> Vec<u8> {
@@ -78,8 +82,8 @@ pub(super) fn closed_at(run: &RunId) -> Vec<u8> {
     with_run(CLOSED_AT, run)
 }
 
-/// A time as a value.
-pub(super) fn time(value: &[u8]) -> Option<Millis> {
+/// A number or a time as a value.
+pub(super) fn number(value: &[u8]) -> Option<u64> {
     value.try_into().ok().map(u64::from_be_bytes)
 }
 

@@ -7,7 +7,7 @@ use baton_core::id::{Digest, RunId};
 use baton_core::run::event::Event;
 
 use super::envelope::{self, Place};
-use super::{AppendError, Batch, Closed, Entry, History, RECORD_BYTES_MAX, Unreadable};
+use super::{AppendError, Batch, Closed, Entry, History, RECORD_BYTES_MAX, Short, Unreadable};
 use super::{keys, record};
 
 /// A key with its value.
@@ -54,14 +54,14 @@ impl Scribe {
     /// The changes of a batch. On an error it is as if the batch had never been.
     pub(super) fn stage<S: Shelf>(
         &mut self,
-        shelf: &S,
+        store: &S,
         batch: &Batch,
     ) -> Result<Vec<Change>, AppendError> {
         let mut before = Vec::new();
         let mut changes = Vec::new();
         for entry in &batch.entries {
             before.push((entry.run.clone(), self.heads.get(&entry.run).copied()));
-            if let Err(error) = self.stage_entry(shelf, entry, &mut changes) {
+            if let Err(error) = self.stage_entry(store, entry, &mut changes) {
                 self.put_back(before);
                 return Err(error);
             }
@@ -85,16 +85,16 @@ impl Scribe {
 
     fn stage_entry<S: Shelf>(
         &mut self,
-        shelf: &S,
+        store: &S,
         entry: &Entry,
         changes: &mut Vec<Change>,
     ) -> Result<(), AppendError> {
         let head = match self.heads.get(&entry.run) {
             Some(head) => *head,
-            None => stored_head(shelf, &entry.run).map_err(AppendError::Stopped)?,
+            None => stored_head(store, &entry.run).map_err(AppendError::Stopped)?,
         };
         check(entry, head).map_err(|why| refused(entry, why))?;
-        write(shelf, entry, changes)?;
+        write(store, entry, changes)?;
         let next = if entry.closed.is_some() { Head::Closed } else { Head::Next(entry.seq + 1) };
         self.heads.insert(entry.run.clone(), next);
         Ok(())
@@ -175,7 +175,7 @@ pub(super) fn open_runs<S: Shelf>(shelf: &S) -> Result<Vec<(RunId, History)>, Tr
     let mut open: Vec<_> = shelf
         .forward(&[keys::OPEN])?
         .iter()
-        .filter_map(|(key, at)| Some((keys::time(at).unwrap_or(0), keys::open_run(key)?)))
+        .filter_map(|(key, at)| Some((keys::number(at).unwrap_or(0), keys::open_run(key)?)))
         .collect();
     open.sort();
     Ok(open
@@ -192,12 +192,12 @@ pub(super) fn closed_runs<S: Shelf>(
     shelf: &S,
     before: Option<&RunId>,
     limit: usize,
-) -> Result<Vec<Result<Closed, (RunId, Unreadable)>>, Trouble> {
+) -> Result<Vec<Short>, Trouble> {
     let mut below = vec![keys::CLOSED + 1];
     if let Some(run) = before
         && let Some(at) = shelf.get(&keys::closed_at(run))?
     {
-        let at = keys::time(&at).ok_or_else(|| format!("when run {run} closed is damaged"))?;
+        let at = keys::number(&at).ok_or_else(|| format!("when run {run} closed is damaged"))?;
         below = keys::closed(at, run);
     }
     let pairs = shelf.backward(&[keys::CLOSED], &below, limit)?;
@@ -238,9 +238,9 @@ fn history<S: Shelf>(shelf: &S, run: &RunId) -> History {
     let mut sealed: Vec<Vec<u8>> = Vec::new();
     for (key, part) in pairs {
         let next = sealed.len() as u64;
-        match keys::seq(&prefix, &key) {
-            Some(seq) if seq == next => sealed.push(part),
-            Some(seq) if seq + 1 == next => sealed[next as usize - 1].extend(part),
+        match (keys::seq(&prefix, &key), sealed.last_mut()) {
+            (Some(seq), Some(last)) if seq + 1 == next => last.extend(part),
+            (Some(seq), _) if seq == next => sealed.push(part),
             _ => return Err(missing(run, next)),
         }
     }

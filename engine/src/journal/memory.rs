@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use baton_core::id::{Digest, RunId};
 
 use super::ledger::{self, Change, Pair, Scribe, Shelf, Trouble};
-use super::{AppendError, Batch, Closed, Done, History, Journal, JournalError, Unreadable};
+use super::{AppendError, Batch, Done, History, Journal, JournalError, Short};
 use super::{RECORD_BYTES_MAX, keys};
 
 /// Keeps the same records as a journal on disk would, encoded and checked alike, so that
@@ -52,6 +52,19 @@ impl MemoryJournal {
     }
 }
 
+#[cfg(test)]
+impl MemoryJournal {
+    /// What the store really holds.
+    pub(super) fn raw_pairs(&self, prefix: &[u8]) -> Vec<Pair> {
+        self.shelf.forward(prefix).expect("read")
+    }
+
+    /// Changes behind the journal's back.
+    pub(super) fn raw_change(&self, changes: Vec<Change>) {
+        self.shelf.apply(changes);
+    }
+}
+
 impl Journal for MemoryJournal {
     fn append(&self, batch: Batch, done: Done) {
         let end = self.write(&batch);
@@ -66,7 +79,7 @@ impl Journal for MemoryJournal {
         &self,
         before: Option<&RunId>,
         limit: usize,
-    ) -> Result<Vec<Result<Closed, (RunId, Unreadable)>>, JournalError> {
+    ) -> Result<Vec<Short>, JournalError> {
         ledger::closed_runs(&self.shelf, before, limit).map_err(JournalError::Unread)
     }
 

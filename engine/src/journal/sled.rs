@@ -8,6 +8,13 @@
 //!   is in one tree, told apart by the first byte of the key.
 //! - A page above 128 KiB goes to a file that sled never syncs. So values are small
 //!   (`keys::PART_BYTES_MAX`) and what is large goes to [`Blobs`].
+//! - A damaged byte in its file makes it panic at start, or forget all that was written
+//!   behind it, silently. So [`Mark`] remembers how much there was. Damage below our
+//!   records is the one kind that costs more than one run: the journal is not opened.
+//! - It writes over a segment (512 KiB) of old pages once their successors went through
+//!   `sync_file_range`, which a disk with a volatile cache may still reorder (segment.rs).
+//!   So a group is small: our `fdatasync` comes at least about once a segment. What is
+//!   left is a batch larger than that, at the moment of a power loss.
 //! - After a failed write it keeps failing, and what is on disk is unknown. So the first
 //!   error stops the journal.
 //! - Its threads may hold the file for a moment after the last handle is gone. So the
@@ -24,12 +31,14 @@ use std::time::{Duration, Instant};
 use ::sled::Db;
 use baton_core::id::{Digest, RunId};
 
-use super::INLINE_BYTES_MAX;
 use super::blobs::Blobs;
 use super::folder::{Folder, OpenError, create_durably, sync_folder};
 use super::ledger::{self, Change, Pair, Scribe, Shelf, Trouble};
+use super::mark::Mark;
 use super::writer::{Store, Writer, guarded};
-use super::{AppendError, Batch, Closed, Done, History, Journal, JournalError, Unreadable};
+use super::{
+    AppendError, Batch, Done, History, INLINE_BYTES_MAX, Journal, JournalError, Short, keys,
+};
 
 /// Pages kept in memory. Reads happen at start and when a person looks.
 const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -52,7 +61,11 @@ impl SledJournal {
     /// See [`OpenError`].
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let shelf = Arc::new(SledShelf::open(Folder::take(folder)?)?);
-        let store = SledStore { shelf: Arc::clone(&shelf), scribe: Scribe::default() };
+        let damaged = |why| OpenError::Damaged { path: folder.to_owned(), why };
+        let batches = shelf.batches().map_err(damaged)?;
+        let mark = Mark::open(folder, batches)?;
+        let scribe = Scribe::default();
+        let store = SledStore { shelf: Arc::clone(&shelf), scribe, batches, mark };
         let writer = Writer::start(store).map_err(|error| OpenError::of(folder, error))?;
         Ok(Self { writer, shelf })
     }
@@ -70,6 +83,19 @@ impl SledJournal {
     }
 }
 
+#[cfg(test)]
+impl SledJournal {
+    /// What the store really holds.
+    pub(super) fn raw_pairs(&self, prefix: &[u8]) -> Vec<Pair> {
+        self.shelf.forward(prefix).expect("read")
+    }
+
+    /// Changes behind the journal's back.
+    pub(super) fn raw_change(&self, changes: Vec<Change>) {
+        self.shelf.apply(changes).expect("applied");
+    }
+}
+
 impl Journal for SledJournal {
     fn append(&self, batch: Batch, done: Done) {
         self.writer.append(batch, done);
@@ -83,7 +109,7 @@ impl Journal for SledJournal {
         &self,
         before: Option<&RunId>,
         limit: usize,
-    ) -> Result<Vec<Result<Closed, (RunId, Unreadable)>>, JournalError> {
+    ) -> Result<Vec<Short>, JournalError> {
         self.read(|shelf| ledger::closed_runs(shelf, before, limit))
     }
 
@@ -103,6 +129,9 @@ impl Journal for SledJournal {
 struct SledStore {
     shelf: Arc<SledShelf>,
     scribe: Scribe,
+    /// Batches stored since the journal was made.
+    batches: u64,
+    mark: Mark,
 }
 
 impl Store for SledStore {
@@ -110,10 +139,12 @@ impl Store for SledStore {
         self.scribe.stage(&*self.shelf, batch)
     }
 
-    fn commit(&mut self, changes: Vec<Change>) -> Result<(), String> {
+    fn commit(&mut self, mut changes: Vec<Change>) -> Result<(), String> {
+        self.batches += 1;
+        changes.push((keys::BATCH.to_vec(), Some(self.batches.to_be_bytes().to_vec())));
         self.shelf.apply(changes)?;
         self.scribe.applied();
-        Ok(())
+        self.mark.set(self.batches).map_err(|error| format!("file `stored`: {error}"))
     }
 }
 
@@ -139,6 +170,14 @@ impl SledShelf {
         File::open(store.join("conf")).and_then(|conf| conf.sync_all()).map_err(failed)?;
         file.sync_all().and_then(|()| sync_folder(&store)).map_err(failed)?;
         Ok(Self { db, file, blobs, _folder: folder })
+    }
+
+    /// How many batches it holds.
+    fn batches(&self) -> Result<u64, Trouble> {
+        let number = self.get(keys::BATCH)?;
+        number.map_or(Ok(0), |number| {
+            keys::number(&number).ok_or_else(|| "its number of batches is damaged".to_owned())
+        })
     }
 
     /// Makes changes durable, all or none.
@@ -183,10 +222,7 @@ fn held_by_another(error: &std::io::Error) -> bool {
 }
 
 fn trouble(error: ::sled::Error) -> Trouble {
-    match error {
-        ::sled::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
-    }
+    if let ::sled::Error::Io(error) = error { error.to_string() } else { error.to_string() }
 }
 
 impl Shelf for SledShelf {

@@ -130,7 +130,7 @@ fn write_all(mut store: impl Store, queue: &Queue) {
             guarded(|| store.commit(changes)).and_then(|end| end)
         });
         let Err(why) = end else {
-            group.staged.into_iter().for_each(|done| done(Ok(())));
+            group.staged.into_iter().for_each(|done| answer(done, Ok(())));
             continue;
         };
         let why = format!(
@@ -141,7 +141,7 @@ fn write_all(mut store: impl Store, queue: &Queue) {
         tracing::error!("{why}");
         let waiting = queue.stop(&why);
         let dones = group.staged.into_iter().chain(waiting.into_iter().map(|(_, done)| done));
-        dones.for_each(|done| done(Err(AppendError::Stopped(why.clone()))));
+        dones.for_each(|done| answer(done, Err(AppendError::Stopped(why.clone()))));
         return;
     }
 }
@@ -165,7 +165,7 @@ fn gather(
                 group.staged.push(done);
                 return Err(why);
             }
-            Ok(Err(refused)) => done(Err(refused)),
+            Ok(Err(refused)) => answer(done, Err(refused)),
         }
         if group.bytes >= GROUP_BYTES_MAX {
             break;
@@ -175,15 +175,22 @@ fn gather(
     Ok(())
 }
 
+/// A caller that panics on its answer must not cost the others theirs.
+fn answer(done: Done, end: Result<(), AppendError>) {
+    if let Err(why) = guarded(|| done(end)) {
+        tracing::error!("an answer of the journal was lost: {why}");
+    }
+}
+
 fn size((key, value): &Change) -> usize {
     key.len() + value.as_ref().map_or(0, Vec::len)
 }
 
-/// A panic of the store as an error: it must not leave callers waiting for an answer.
+/// A panic as an error: it must not leave callers waiting for an answer.
 pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        format!("the store panicked: {}", text.unwrap_or("without a message"))
+        format!("a panic: {}", text.unwrap_or("without a message"))
     })
 }

@@ -198,14 +198,16 @@ impl Run {
         let step = plan.step(attempt.place.step);
         let Some(poll) = step.poll.as_ref().filter(|_| attempt.side == Side::Do) else {
             self.lane(plan, event, attempt, at, &Fact::Succeeded)?;
-            return self.keep_output(attempt, output);
+            self.keep_output(attempt, output);
+            return Ok(());
         };
         let since = self.item(attempt.place).and_then(|item| item.polling_since).unwrap_or(at);
         let scope = self.scope(plan, attempt.place, &poll.until.variables()).with("output", output);
         let fault = match poll.until.holds(&scope) {
             Ok(true) => {
                 self.lane(plan, event, attempt, at, &Fact::Succeeded)?;
-                return self.keep_output(attempt, output);
+                self.keep_output(attempt, output);
+                return Ok(());
             }
             Ok(false) if at.saturating_sub(since) < poll.within_ms => {
                 // The last look is at the end of the window, not after it.
@@ -221,13 +223,12 @@ impl Run {
         self.lane(plan, event, attempt, at, &Fact::Failed { fault: &fault, jitter: 0 })
     }
 
-    fn keep_output(&mut self, attempt: AttemptId, output: &Arc<Json>) -> Result<(), Illegal> {
+    fn keep_output(&mut self, attempt: AttemptId, output: &Arc<Json>) {
         if attempt.side == Side::Do
             && let Some(item) = self.item_mut(attempt.place)
         {
             item.output = Some(Arc::clone(output));
         }
-        Ok(())
     }
 
     fn child_closed(

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::run::event::{Cause, Outcome};
 use crate::run::fault::Fault;
 use crate::run::place::{Item, Question, State};
-use crate::run::state::{Ending, Run, SkipReason};
+use crate::run::state::{Ending, Run, SkipReason, StepRun};
 use crate::workflow::plan::{Action, OnFailure, Plan};
 use crate::{Json, Millis};
 
@@ -25,6 +25,8 @@ pub(super) fn settle(plan: &Plan, run: &mut Run, at: Millis) {
     if run.is_closed() || (run.is_queued() && run.ending.is_none()) {
         return;
     }
+    let unbegun: Vec<StepId> =
+        plan.ids().filter(|id| plan.step(*id).always && run.step(*id).is_unbegun()).collect();
     loop {
         let ending = run.ending.is_some();
         if ending {
@@ -36,6 +38,10 @@ pub(super) fn settle(plan: &Plan, run: &mut Run, at: Millis) {
         }
         if run.ending.is_some() == ending {
             break;
+        }
+        // `always` steps that this very pass let go have to wait for undo after all.
+        for id in &unbegun {
+            run.steps[usize::from(id.0)] = StepRun::unbegun();
         }
     }
     if run.ending.is_some() {
@@ -56,8 +62,7 @@ enum Gate {
 impl Run {
     fn settle_step(&mut self, plan: &Plan, id: StepId, at: Millis) {
         let step = plan.step(id);
-        let fresh = self.step(id).fan.is_none() && self.step(id).items[0].work == State::Waiting;
-        if !fresh {
+        if !self.step(id).is_unbegun() {
             self.refill(plan, id);
             return;
         }

@@ -7,7 +7,7 @@ use crate::id::{AttemptId, Place, RunId, Side, StepId};
 use crate::run::event::{Begun, Cause, Outcome, Trigger};
 use crate::run::place::{Item, State};
 use crate::run::table::Halt;
-use crate::workflow::plan::{Plan, Step};
+use crate::workflow::plan::Plan;
 use crate::{Json, Millis};
 
 /// One execution of a plan.
@@ -86,6 +86,13 @@ pub enum SkipReason {
 }
 
 impl StepRun {
+    /// A step whose gate has not opened.
+    pub(super) fn unbegun() -> Self {
+        Self { fan: None, items: vec![Item::default()], skipped: None }
+    }
+    pub(super) fn is_unbegun(&self) -> bool {
+        self.fan.is_none() && self.items.iter().all(|item| item.work == State::Waiting)
+    }
     /// The items; one if the step has no `for_each` or its list is not known yet.
     pub fn items(&self) -> &[Item] {
         &self.items
@@ -131,7 +138,7 @@ impl StepRun {
         let any = |wanted: fn(&State) -> bool| self.items.iter().any(|item| wanted(&item.work));
         if undo.clone().any(|state| matches!(state, State::Failed { .. })) {
             "undo-failed"
-        } else if undo.clone().any(|state| state.is_under_way()) {
+        } else if undo.clone().any(State::is_under_way) {
             "undoing"
         } else if undo.clone().any(|state| matches!(state, State::Succeeded { .. })) {
             "undone"
@@ -281,7 +288,6 @@ pub(super) fn begin(plan: &Plan, at: Millis, begun: Arc<Begun>) -> Run {
         Some(queued) => Phase::Queued { not_before: queued.not_before },
         None => Phase::Open,
     };
-    let step = |_: &Step| StepRun { fan: None, items: vec![Item::default()], skipped: None };
     let deadline = match phase {
         Phase::Open => plan.timeout_ms().map(|timeout| at + timeout),
         Phase::Queued { .. } | Phase::Closed { .. } => None,
@@ -290,7 +296,7 @@ pub(super) fn begin(plan: &Plan, at: Millis, begun: Arc<Begun>) -> Run {
         begun_at: at,
         begun,
         phase,
-        steps: plan.steps().iter().map(step).collect(),
+        steps: plan.steps().iter().map(|_| StepRun::unbegun()).collect(),
         ending: None,
         stopped: false,
         deadline,

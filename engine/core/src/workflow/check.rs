@@ -53,7 +53,7 @@ pub struct PluginFacts {
 /// # Errors
 /// All flaws of `source`. A child workflow with flaws is one flaw here.
 pub fn check(name: &str, source: &str, library: &Library) -> Result<Arc<Plan>, Flaws> {
-    Checker { library, open: Vec::new(), done: BTreeMap::new() }.check(name, source)
+    Checker { library, open: Vec::new(), done: BTreeMap::new(), knot: None }.check(name, source)
 }
 
 /// One call of [`check`].
@@ -63,6 +63,9 @@ struct Checker<'l> {
     open: Vec<String>,
     /// Children checked already; none: they have flaws.
     done: BTreeMap<String, Option<Arc<Plan>>>,
+    /// A flaw of the way down to a child, as opposed to the child's own: checking
+    /// the child alone would not show it.
+    knot: Option<(&'static str, String)>,
 }
 
 impl Checker<'_> {
@@ -123,47 +126,53 @@ impl Checker<'_> {
     /// The plan of another workflow, named by `text`.
     fn child(&mut self, text: &Text, flaws: &mut Vec<Flaw>) -> Option<Arc<Plan>> {
         let name = &text.value;
+        if let Some(from) = self.open.iter().position(|open| open == name) {
+            let path = self.open[from..].join("` uses `");
+            let message = format!("workflow `{path}` uses `{name}`: that would never end");
+            return self.tie("child-recursion", message, text, flaws);
+        }
         let Some(source) = self.library.workflows.get(name).cloned() else {
-            if self.open.first() == Some(name) && self.open.len() == 1 {
-                flaws.push(recursion(&self.open, text));
-                return None;
-            }
             let message = format!("there is no workflow `{name}`");
             let help = did_you_mean(name, self.library.workflows.keys().map(String::as_str));
             flaws.push(Flaw::at("unknown-workflow", text.span.clone(), message).maybe_help(help));
             return None;
         };
-        if self.open.contains(name) {
-            flaws.push(recursion(&self.open, text));
-            return None;
-        }
         if self.open.len() > CHILD_DEPTH_MAX {
             let path = self.open.join("` uses `");
             let message = format!(
                 "child workflows are nested more than {CHILD_DEPTH_MAX} deep: `{path}` uses `{name}`"
             );
-            flaws.push(Flaw::at("child-too-deep", text.span.clone(), message));
-            return None;
+            return self.tie("child-too-deep", message, text, flaws);
         }
         if !self.done.contains_key(name) {
             let checked = self.check(name, &source).ok();
             self.done.insert(name.clone(), checked);
         }
         let plan = self.done.get(name).cloned().flatten();
-        if plan.is_none() {
-            let message = format!("workflow `{name}` has flaws of its own");
-            let help = format!("run `baton check` on {name}.toml");
-            flaws.push(Flaw::at("child-flaws", text.span.clone(), message).help(help));
+        match &self.knot {
+            _ if plan.is_some() => {}
+            Some((code, message)) => flaws.push(Flaw::at(code, text.span.clone(), message)),
+            None => {
+                let message = format!("workflow `{name}` has flaws of its own");
+                let help = format!("run `baton check` on {name}.toml");
+                flaws.push(Flaw::at("child-flaws", text.span.clone(), message).help(help));
+            }
         }
         plan
     }
-}
 
-fn recursion(open: &[String], text: &Text) -> Flaw {
-    let from = open.iter().position(|name| *name == text.value).unwrap_or(0);
-    let path = open[from..].join("` uses `");
-    let message = format!("workflow `{path}` uses `{}`: that would never end", text.value);
-    Flaw::at("child-recursion", text.span.clone(), message)
+    /// Notes a flaw of the way down, here and at every workflow on it.
+    fn tie(
+        &mut self,
+        code: &'static str,
+        message: String,
+        text: &Text,
+        flaws: &mut Vec<Flaw>,
+    ) -> Option<Arc<Plan>> {
+        flaws.push(Flaw::at(code, text.span.clone(), message.clone()));
+        self.knot = Some((code, message));
+        None
+    }
 }
 
 fn check_head(name: &str, document: &Document, flaws: &mut Vec<Flaw>) {

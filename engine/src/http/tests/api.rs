@@ -192,7 +192,8 @@ async fn an_idempotency_key_stands_for_one_call() {
         call(wish.clone()).await.is_problem(409, "in flight");
         reply.send(Ok(Admission::Started(run("r1")))).unwrap();
     };
-    let (first, ()) = tokio::join!(call(wish.clone()), racing);
+    let both = async { tokio::join!(call(wish.clone()), racing) };
+    let (first, ()) = tokio::time::timeout(SOON, both).await.expect("both calls are answered");
     assert_eq!(first.json()["outcome"], json!("started"));
     let again = call(wish).await.json();
     assert_eq!((&again["run"], &again["outcome"]), (&json!("r1"), &json!("duplicate")));

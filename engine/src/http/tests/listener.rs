@@ -52,7 +52,8 @@ async fn the_end_lets_open_requests_out_and_takes_no_more() {
     let address = server.address;
     let mut open = TcpStream::connect(address).await.unwrap();
     open.write_all(b"GET /runs HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    let Some(Input::List { reply, .. }) = inputs.recv().await else { panic!("no list") };
+    let asked = tokio::time::timeout(SOON, inputs.recv()).await.expect("the loop is asked");
+    let Some(Input::List { reply, .. }) = asked else { panic!("no list") };
     server.stop.send(()).unwrap();
     let refused = async {
         while TcpStream::connect(address).await.is_ok() {
@@ -64,4 +65,19 @@ async fn the_end_lets_open_requests_out_and_takes_no_more() {
     let said = until_closed(&mut open).await;
     assert!(said.starts_with("HTTP/1.1 200") && said.contains("\"runs\""), "{said}");
     tokio::time::timeout(SOON, server.served).await.expect("serve returns").unwrap();
+}
+
+#[tokio::test]
+async fn a_sender_that_writes_all_before_it_reads_still_sees_its_413() {
+    let (server, _inputs) = Server::start_with(None, SOON).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let body = vec![b' '; 4_000_000];
+    let head = format!(
+        "POST /hooks/open HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body).await.unwrap();
+    let said = until_closed(&mut stream).await;
+    assert!(said.starts_with("HTTP/1.1 413"), "{said}");
 }

@@ -67,6 +67,7 @@ pub(in crate::journal) struct Begun {
 /// A closed run in short.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "names on disk, next to `begun_at`")]
 pub(in crate::journal) struct Closed {
     run: String,
     workflow: String,

@@ -142,6 +142,10 @@ impl View<'_> {
         if !self.roots.contains(&root) {
             return Some(self.unknown_root(span, root));
         }
+        if root == "status" && matches!(self.steps, StepsInSight::Nothing) {
+            // A webhook's own: the body's `status`.
+            return None;
+        }
         match (root, name) {
             ("params", Some(name)) => self.resolve_param(span, name),
             ("steps" | "status" | "faults", None) => {

@@ -1,0 +1,151 @@
+//! Rules of one lane of one place.
+
+use super::{
+    ASK_FIRST, BACKOFF, CHILDREN, FINISHED, IN_DOUBT, Look, NUMBERS, OUTPUTS, POISON, Spot, TRIES,
+    UNTIL, Violation, over, violated,
+};
+use crate::Millis;
+use crate::id::{AttemptId, Side};
+use crate::limits;
+use crate::run::event::Event;
+use crate::run::place::State;
+use crate::run::sim::ledger::holds;
+use crate::workflow::plan::{Poll, Step};
+
+pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
+    for spot in look.spots() {
+        for side in [Side::Do, Side::Undo] {
+            finished(&spot, side)?;
+            children(look, &spot, side)?;
+        }
+        outputs(&spot)?;
+    }
+    match look.event {
+        Event::Started { attempt, .. } => started(look, *attempt),
+        Event::Failed { at, attempt, .. } => backoff(look, *attempt, *at),
+        Event::Succeeded { at, attempt, output } => {
+            match &look.plan.step(attempt.place.step).poll {
+                Some(poll) if attempt.side == Side::Do => {
+                    until(look, *attempt, poll, holds(output), *at)
+                }
+                Some(_) | None => Ok(()),
+            }
+        }
+        Event::Interrupted { attempt, .. } => parked(look, *attempt),
+        Event::Begun { .. }
+        | Event::Admitted { .. }
+        | Event::Joined { .. }
+        | Event::Called { .. }
+        | Event::Woke { .. }
+        | Event::ChildClosed { .. }
+        | Event::Answered { .. }
+        | Event::Cancelled { .. }
+        | Event::Closed { .. } => Ok(()),
+    }
+}
+
+fn finished(spot: &Spot<'_>, side: Side) -> Result<(), Violation> {
+    let (was, is) = (spot.was(side), spot.is(side));
+    if over(was) && was != is {
+        return violated(FINISHED, format!("{} went from {was:?} to {is:?}", spot.name()));
+    }
+    Ok(())
+}
+
+fn outputs(spot: &Spot<'_>) -> Result<(), Violation> {
+    let before = spot.before.and_then(|item| item.output());
+    if before.is_some() && before != spot.after.output() {
+        return violated(OUTPUTS, format!("{} changed its output", spot.name()));
+    }
+    Ok(())
+}
+
+/// A running child goes on through everything but its own end.
+fn children(look: &Look<'_>, spot: &Spot<'_>, side: Side) -> Result<(), Violation> {
+    let State::Running { number, .. } = *spot.was(side) else { return Ok(()) };
+    let id = AttemptId { place: spot.place, side, number };
+    let closed = matches!(look.event, Event::ChildClosed { attempt, .. } if *attempt == id);
+    let same = matches!(*spot.is(side), State::Running { number: n, .. } if n == number);
+    if look.plan.is_child(id) && !closed && !same {
+        return violated(CHILDREN, format!("{}: {} left its child", spot.name(), look.event));
+    }
+    Ok(())
+}
+
+fn started(look: &Look<'_>, attempt: AttemptId) -> Result<(), Violation> {
+    let lane = look.earlier.lane(attempt.place, attempt.side);
+    let step = look.plan.step(attempt.place.step);
+    if attempt.number != lane.number + 1 {
+        return violated(NUMBERS, format!("{attempt} follows number {}", lane.number));
+    }
+    if lane.must_ask && !lane.doubts.is_empty() {
+        return violated(IN_DOUBT, format!("{attempt}, but calls {:?} are in doubt", lane.doubts));
+    }
+    if lane.must_ask {
+        return violated(ASK_FIRST, format!("{attempt} was not asked for"));
+    }
+    if lane.failures >= step.retry.attempts_max {
+        return violated(TRIES, format!("{attempt} follows {} failures", lane.failures));
+    }
+    Ok(())
+}
+
+fn backoff(look: &Look<'_>, attempt: AttemptId, at: Millis) -> Result<(), Violation> {
+    let Some(item) = look.after.item(attempt.place) else { return Ok(()) };
+    let State::BackingOff { until } = *super::lane(item, attempt.side) else { return Ok(()) };
+    let failures = look.ledger.lane(attempt.place, attempt.side).failures;
+    let (least, most) = waits(look.plan.step(attempt.place.step), failures);
+    if !(at + least..=at + most).contains(&until) {
+        let wait = until.saturating_sub(at);
+        return violated(BACKOFF, format!("{attempt} waits {wait} ms, not {least} to {most}"));
+    }
+    Ok(())
+}
+
+/// Shortest and longest wait after `failures` in a row. The simulated plans double
+/// the wait each time and let chance take away half of it.
+fn waits(step: &Step, failures: u32) -> (Millis, Millis) {
+    let most = (step.retry.backoff_ms << (failures - 1)).min(step.retry.backoff_ms_max);
+    (most / 2, most)
+}
+
+fn until(
+    look: &Look<'_>,
+    attempt: AttemptId,
+    poll: &Poll,
+    holds: bool,
+    at: Millis,
+) -> Result<(), Violation> {
+    let Some(item) = look.after.item(attempt.place) else { return Ok(()) };
+    let since = look.ledger.lane(attempt.place, Side::Do).looking_since.unwrap_or(at);
+    let end = since + poll.within_ms;
+    let fits = match *item.work() {
+        State::Succeeded { .. } => holds,
+        State::BackingOff { until } => !holds && until <= end && until <= at + poll.every_ms,
+        State::Failed { .. } | State::Asking { .. } => !holds && at >= end,
+        // The run ended meanwhile.
+        State::Cancelled => !holds && look.after.ending().is_some(),
+        State::Waiting
+        | State::Ready
+        | State::Running { .. }
+        | State::Sleeping { .. }
+        | State::Skipped => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    violated(UNTIL, format!("{attempt} is {:?}, and it is {holds} that it holds", item.work()))
+}
+
+fn parked(look: &Look<'_>, attempt: AttemptId) -> Result<(), Violation> {
+    let Some(item) = look.after.item(attempt.place) else { return Ok(()) };
+    let state = super::lane(item, attempt.side);
+    let crashes = look.ledger.lane(attempt.place, attempt.side).crashes;
+    if crashes >= limits::INTERRUPTIONS_MAX
+        && !matches!(state, State::Asking { .. })
+        && !over(state)
+    {
+        return violated(POISON, format!("{attempt} is {state:?} after {crashes} crashes"));
+    }
+    Ok(())
+}

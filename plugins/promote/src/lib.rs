@@ -1,0 +1,172 @@
+//! `promote`: makes a replica the master, and everyone follow it.
+//!
+//! It converges by post-conditions. Every attempt derives what is left to do from
+//! the cluster itself, never from what an earlier attempt meant to do, so that it
+//! may be cut off after any command and run again:
+//!
+//! ```text
+//! last look ─ another node is master of this history ─────────────► adopt it
+//!     │       a Sentinel's failover is in progress ─ wait for it ─► look again
+//!     ▼
+//! REPLICAOF NO ONE on the chosen, unless it is master already       [`takeover`]
+//!     ▼
+//! re-point the other nodes, hello to the Sentinels, read back,      [`convergence`]
+//! until all that can follow do
+//! ```
+
+mod convergence;
+mod hello;
+mod takeover;
+
+use baton_plugin::{About, Fault, Host, JsonSchema, Mode, Plugin};
+use baton_topology::Assessment;
+use convergence::converge;
+use serde::{Deserialize, Serialize};
+use takeover::take_over;
+
+/// Longest wait for a member, ms, connecting included. It stands between a dead
+/// master and the first write on the new one whenever some member hangs.
+const TIMEOUT_MS: u32 = 300;
+
+/// Default time for every Sentinel to adopt, ms: a stopped one is waited for.
+const ADOPT_TIMEOUT_MS: u32 = 20_000;
+
+/// Default time for a Sentinel's own failover to end, ms: BondX's failover-timeout
+/// is 10 s, and a leader that dies is replaced after twice that.
+const YIELD_TIMEOUT_MS: u32 = 15_000;
+
+/// Whom to promote, and what was known when it was chosen.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// A cluster of baton.toml.
+    pub cluster: String,
+    /// Whom to promote, `host:port`.
+    pub chosen: String,
+    /// Of the chosen process: another process at this address is not promoted.
+    pub run_id: String,
+    /// The history it has to carry on.
+    pub replid: String,
+    /// How far it carried it when chosen, bytes; with less it is not promoted.
+    pub offset: i64,
+    /// The dead master, `host:port`.
+    pub old_master: String,
+    /// The whole output of `redis-assess`: epochs seen then count too.
+    pub assessment: Assessment,
+    /// How long to wait for Sentinels that hang, ms; 20000 if absent.
+    pub adopt_timeout_ms: Option<u32>,
+    /// How long to wait for a Sentinel's own failover, ms; 15000 if absent.
+    pub yield_timeout_ms: Option<u32>,
+}
+
+/// What became of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Output {
+    /// The master now.
+    pub master: String,
+    /// Somebody else had promoted it.
+    pub adopted: bool,
+    /// A Sentinel's failover was waited for.
+    pub yielded: bool,
+    /// The configuration epoch that the Sentinels agree on.
+    pub epoch: i64,
+    /// When it was known to be master, Unix ms.
+    pub promoted_at_ms: u64,
+    /// The history before and after.
+    pub lineage: Handover,
+    /// Nodes that follow it now.
+    pub repointed: Vec<String>,
+    /// Members that were not there to be told.
+    pub unreachable: Vec<String>,
+    /// Each Sentinel.
+    pub sentinels: Vec<Adoption>,
+    /// Oddities, for a person.
+    pub notes: Vec<String>,
+}
+
+/// Where one history ended and the next began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Handover {
+    /// The dead master's.
+    pub old_replid: Option<String>,
+    /// The new master's own.
+    pub new_replid: Option<String>,
+    /// The last byte of the old one that the new one carries on.
+    pub promotion_offset: Option<i64>,
+}
+
+/// A Sentinel after the hello.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Adoption {
+    /// `host:port`.
+    pub address: String,
+    /// It hands out the new master.
+    pub adopted: bool,
+    /// The epoch of its configuration.
+    pub config_epoch: Option<i64>,
+}
+
+/// The plugin.
+pub struct Promote;
+
+impl Plugin for Promote {
+    type Input = Input;
+    type Output = Output;
+
+    fn about() -> About {
+        About {
+            name: "promote",
+            version: env!("CARGO_PKG_VERSION"),
+            summary: "Makes a replica the master, and everyone follow it",
+            redis_commands: &[
+                "PING",
+                "INFO",
+                "ROLE",
+                "REPLICAOF",
+                "CONFIG|REWRITE",
+                "CONFIG|GET",
+                "SENTINEL|MASTER",
+                "SENTINEL|GET-MASTER-ADDR-BY-NAME",
+                "SENTINEL|SENTINELS",
+                "SENTINEL|MYID",
+                "PUBLISH",
+            ],
+            when_interrupted: "rerun",
+        }
+    }
+
+    fn run<H: Host>(input: Input, host: &mut H) -> Result<Output, Fault> {
+        let cluster = host
+            .describe_cluster(&input.cluster)
+            .map_err(|error| Fault::from_redis("cannot look up the cluster", &error))?;
+        if cluster.mode == Mode::Observe {
+            return Err(Fault::permanent(
+                "observe-mode",
+                format!(
+                    "cluster {} is in mode observe: set `mode = \"lead\"` or \"assist\" in baton.toml to let Baton promote",
+                    cluster.name
+                ),
+            ));
+        }
+        let mut notes = Vec::new();
+        let taken = take_over(&cluster, &input, &mut notes, host)?;
+        let settled = converge(&cluster, &input, &taken, &mut notes, host)?;
+        Ok(Output {
+            master: taken.master,
+            adopted: taken.adopted,
+            yielded: taken.yielded,
+            epoch: settled.epoch,
+            promoted_at_ms: taken.at_ms,
+            lineage: taken.lineage,
+            repointed: settled.following,
+            unreachable: settled.unreachable,
+            sentinels: settled.sentinels,
+            notes,
+        })
+    }
+}
+
+baton_plugin::export!(Promote);
+
+#[cfg(test)]
+mod tests;

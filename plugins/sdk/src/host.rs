@@ -1,0 +1,150 @@
+//! The doors in the sandbox wall, as a plugin sees them.
+
+use crate::redis::{RedisError, Request, Value};
+
+/// How loud a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// For the plugin's author.
+    Debug,
+    /// For the reader of the run.
+    Info,
+    /// Odd, and survived.
+    Warn,
+    /// Wrong.
+    Error,
+}
+
+/// What a member of a cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberKind {
+    /// Holds data.
+    Data,
+    /// Watches.
+    Sentinel,
+}
+
+/// One process of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// `host:port`, as baton.toml spells it.
+    pub address: String,
+    /// What it is.
+    pub kind: MemberKind,
+}
+
+/// Who acts on this cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Detect and report; the host refuses every change.
+    Observe,
+    /// Sentinel acts; Baton takes over when it does not.
+    Assist,
+    /// Baton acts on evidence.
+    Lead,
+}
+
+impl Mode {
+    /// As baton.toml spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Assist => "assist",
+            Self::Lead => "lead",
+        }
+    }
+}
+
+/// A cluster of baton.toml.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its name in baton.toml.
+    pub name: String,
+    /// What Sentinel calls its master.
+    pub master_name: String,
+    /// Who acts.
+    pub mode: Mode,
+    /// Every process of it.
+    pub members: Vec<Member>,
+    /// Sentinel's down-after-milliseconds as configured in baton.toml.
+    pub down_after_ms: u32,
+    /// A supervisor may restart a killed master within this time, ms.
+    pub restart_grace_ms: u32,
+    /// Loss ceiling: bytes of replication stream that a promotion may lose.
+    pub max_lost_bytes: u64,
+}
+
+impl Cluster {
+    /// Addresses of one kind, in baton.toml's order.
+    pub fn addresses(&self, kind: MemberKind) -> Vec<String> {
+        self.members.iter().filter(|m| m.kind == kind).map(|m| m.address.clone()).collect()
+    }
+}
+
+/// A changing call that an earlier, interrupted attempt of this step made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// Which changing call of that attempt.
+    pub index: u32,
+    /// The command, redacted.
+    pub request: String,
+    /// What came back; none: in doubt.
+    pub outcome: Option<String>,
+}
+
+/// Which attempt this is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The run's id.
+    pub run_id: String,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The step's name.
+    pub step: String,
+    /// Which `for_each` item, from 0.
+    pub item: u32,
+    /// From 1.
+    pub attempt: u32,
+    /// Changing calls of interrupted attempts, oldest first.
+    pub done: Vec<Done>,
+}
+
+/// All that a plugin can touch.
+pub trait Host {
+    /// Which attempt this is.
+    fn context(&self) -> &Context;
+
+    /// Writes one line to the run's log.
+    fn log(&mut self, level: Level, message: &str);
+
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&mut self) -> u64;
+
+    /// Lets time pass, ms.
+    fn sleep(&mut self, milliseconds: u32);
+
+    /// Tells people how far the step is; `total` where it is known.
+    fn report(&mut self, done: u64, total: Option<u64>, message: &str);
+
+    /// A cluster that the step was granted.
+    ///
+    /// # Errors
+    /// Not granted, or no such cluster.
+    fn describe_cluster(&mut self, name: &str) -> Result<Cluster, RedisError>;
+
+    /// Sends to many members at once and waits for all, at most `timeout_ms` each,
+    /// connecting included. Results stand in the order of the requests, replies in
+    /// the order of their commands; an error *reply* is a [`Value::Error`].
+    ///
+    /// # Errors
+    /// The outer one: nothing was sent at all. The inner ones: a member that did
+    /// not answer; a change sent to it is then in doubt unless it was refused.
+    fn call(
+        &mut self,
+        cluster: &str,
+        requests: &[Request],
+        timeout_ms: u32,
+    ) -> Result<Vec<Result<Vec<Value>, RedisError>>, RedisError>;
+}

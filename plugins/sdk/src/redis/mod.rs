@@ -1,0 +1,13 @@
+//! Redis's words: commands, replies, and what the common replies mean.
+
+mod command;
+mod error;
+mod info;
+mod role;
+mod value;
+
+pub use command::{Command, Request};
+pub use error::{ErrorKind, RedisError};
+pub use info::Info;
+pub use role::Role;
+pub use value::{Malformed, Node, Value};

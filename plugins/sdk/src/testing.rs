@@ -1,0 +1,212 @@
+//! A cluster made of answers, for unit tests: no Redis, no wasm.
+//!
+//! [`FakeCluster`] is a [`Host`]. What a member answers is decided by a
+//! [`Responder`]; [`Script`] is the simple one (replies per address and command).
+//! Time stands still except in `sleep`. Every command sent is recorded.
+
+use crate::redis::{ErrorKind, RedisError, Request, Value};
+use crate::{Cluster, Context, Host, Level, Member, MemberKind, Mode};
+use std::collections::{BTreeMap, VecDeque};
+
+/// What a member does with a command.
+pub trait Responder {
+    /// The reply of `address` to `command` (words as text) at `now_ms`.
+    ///
+    /// # Errors
+    /// The member does not answer.
+    fn respond(
+        &mut self,
+        address: &str,
+        command: &[String],
+        now_ms: u64,
+    ) -> Result<Value, RedisError>;
+}
+
+/// Replies per address and command. A command is matched by the longest scripted
+/// prefix of its words; its replies come in turn and the last one stays.
+#[derive(Default)]
+pub struct Script {
+    replies: BTreeMap<(String, String), VecDeque<Value>>,
+    down: BTreeMap<String, ErrorKind>,
+}
+
+impl Responder for Script {
+    fn respond(
+        &mut self,
+        address: &str,
+        command: &[String],
+        _now_ms: u64,
+    ) -> Result<Value, RedisError> {
+        if let Some(&kind) = self.down.get(address) {
+            return Err(RedisError::new(kind, format!("{address} is scripted so")));
+        }
+        for words in (1..=command.len()).rev() {
+            let key = (address.to_owned(), command[..words].join(" "));
+            if let Some(queue) = self.replies.get_mut(&key) {
+                let reply = queue.front().cloned().expect("a scripted queue is never empty");
+                if queue.len() > 1 {
+                    queue.pop_front();
+                }
+                return Ok(reply);
+            }
+        }
+        Ok(Value::Error(format!("ERR {address} has no script for {}", command.join(" "))))
+    }
+}
+
+/// A [`Host`] over a [`Responder`].
+pub struct FakeCluster<R = Script> {
+    /// What `describe_cluster` gives.
+    pub cluster: Cluster,
+    /// Who answers.
+    pub responder: R,
+    /// The clock, ms. `sleep` moves it.
+    pub now_ms: u64,
+    /// Commands sent, as `address COMMAND words`.
+    pub sent: Vec<String>,
+    /// Log lines.
+    pub logged: Vec<String>,
+    /// Progress reports.
+    pub reported: Vec<String>,
+    /// What `context` gives.
+    pub context: Context,
+    /// Panics with [`CRASH`] once this many more commands have been sent.
+    pub crash_after: Option<usize>,
+}
+
+/// The message of the panic that stands for a crash of the engine.
+pub const CRASH: &str = "the engine crashed here, as the test asked";
+
+impl FakeCluster<Script> {
+    /// A cluster named `name` in mode `lead`, Sentinel's name `<name>-master`,
+    /// `down_after_ms` 5000, no grace, no loss allowed.
+    pub fn new(name: &str, data: &[&str], sentinels: &[&str]) -> Self {
+        Self::with_responder(name, data, sentinels, Script::default())
+    }
+
+    /// The replies of a member to a command, in turn; the last one stays.
+    #[must_use]
+    pub fn on(mut self, address: &str, command: &str, replies: Vec<Value>) -> Self {
+        assert!(!replies.is_empty(), "a script needs at least one reply");
+        self.responder.replies.insert((address.into(), command.into()), replies.into());
+        self
+    }
+
+    /// A member that does not answer.
+    #[must_use]
+    pub fn down(mut self, address: &str, kind: ErrorKind) -> Self {
+        self.responder.down.insert(address.into(), kind);
+        self
+    }
+}
+
+impl<R> FakeCluster<R> {
+    /// As [`FakeCluster::new`], with another responder.
+    pub fn with_responder(name: &str, data: &[&str], sentinels: &[&str], responder: R) -> Self {
+        let member = |kind| move |address: &&str| Member { address: (*address).to_owned(), kind };
+        let members = data
+            .iter()
+            .map(member(MemberKind::Data))
+            .chain(sentinels.iter().map(member(MemberKind::Sentinel)))
+            .collect();
+        Self {
+            cluster: Cluster {
+                name: name.into(),
+                master_name: format!("{name}-master"),
+                mode: Mode::Lead,
+                members,
+                down_after_ms: 5000,
+                restart_grace_ms: 0,
+                max_lost_bytes: 0,
+            },
+            responder,
+            now_ms: 1_700_000_000_000,
+            sent: Vec::new(),
+            logged: Vec::new(),
+            reported: Vec::new(),
+            context: Context { attempt: 1, ..Context::default() },
+            crash_after: None,
+        }
+    }
+
+    /// How often a command was sent, to whomever.
+    pub fn count_sent(&self, part: &str) -> usize {
+        self.sent.iter().filter(|line| line.contains(part)).count()
+    }
+}
+
+impl<R: Responder> FakeCluster<R> {
+    /// Sends one command, as somebody beside the plugin would; the words of `line`
+    /// hold no spaces.
+    pub fn call_as_test(&mut self, address: &str, line: &str) -> Value {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let reply = self.responder.respond(address, &words, self.now_ms);
+        reply.expect("a member that a test speaks to answers")
+    }
+}
+
+impl<R: Responder> Host for FakeCluster<R> {
+    fn context(&self) -> &Context {
+        &self.context
+    }
+
+    fn log(&mut self, _level: Level, message: &str) {
+        self.logged.push(message.into());
+    }
+
+    fn now_ms(&mut self) -> u64 {
+        self.now_ms
+    }
+
+    fn sleep(&mut self, milliseconds: u32) {
+        self.now_ms += u64::from(milliseconds);
+    }
+
+    fn report(&mut self, _done: u64, _total: Option<u64>, message: &str) {
+        self.reported.push(message.into());
+    }
+
+    fn describe_cluster(&mut self, name: &str) -> Result<Cluster, RedisError> {
+        if name == self.cluster.name {
+            Ok(self.cluster.clone())
+        } else {
+            Err(RedisError::new(ErrorKind::NotFound, format!("no cluster `{name}`")))
+        }
+    }
+
+    fn call(
+        &mut self,
+        cluster: &str,
+        requests: &[Request],
+        _timeout_ms: u32,
+    ) -> Result<Vec<Result<Vec<Value>, RedisError>>, RedisError> {
+        self.describe_cluster(cluster)?;
+        let mut results = Vec::new();
+        for request in requests {
+            if !self.cluster.members.iter().any(|it| it.address == request.address) {
+                let why = format!("no member {}", request.address);
+                results.push(Err(RedisError::new(ErrorKind::NotFound, why)));
+                continue;
+            }
+            let mut replies = Ok(Vec::new());
+            for command in &request.commands {
+                if let Some(left) = &mut self.crash_after {
+                    assert!(*left > 0, "{CRASH}");
+                    *left -= 1;
+                }
+                let words = command.texts();
+                self.sent.push(format!("{} {}", request.address, words.join(" ")));
+                let reply = self.responder.respond(&request.address, &words, self.now_ms);
+                replies = match (replies, reply) {
+                    (Ok(mut replies), Ok(reply)) => {
+                        replies.push(reply);
+                        Ok(replies)
+                    }
+                    (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+                };
+            }
+            results.push(replies);
+        }
+        Ok(results)
+    }
+}

@@ -1,0 +1,192 @@
+//! The bridge between [`Host`](crate::Host) and the imports of the component.
+#![allow(missing_docs, reason = "generated bindings, and glue that only `export!` uses")]
+#![allow(unsafe_code, reason = "the generated entry points are C functions")]
+#![allow(unused_qualifications, clippy::pedantic, reason = "generated code")]
+
+use crate::redis::{ErrorKind, Node, RedisError, Request, Value};
+use crate::{Cluster, Done, Fault, FaultKind, Host, Level, Member, MemberKind, Mode, Plugin};
+
+pub mod bindings {
+    //! What `wit-bindgen` makes of the contract.
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_plugin",
+        default_bindings_module: "baton_plugin::wasm::bindings",
+    });
+}
+
+pub use bindings::baton::plugin::types::{Context, Fault as WitFault, Info};
+pub use bindings::{Guest, export_plugin};
+
+use bindings::baton::plugin::{clock, log, progress, redis, types};
+
+/// The imports of the component as a [`Host`].
+struct Doors(crate::Context);
+
+impl Host for Doors {
+    fn context(&self) -> &crate::Context {
+        &self.0
+    }
+
+    fn log(&mut self, level: Level, message: &str) {
+        let level = match level {
+            Level::Debug => log::Level::Debug,
+            Level::Info => log::Level::Info,
+            Level::Warn => log::Level::Warn,
+            Level::Error => log::Level::Error,
+        };
+        log::write(level, message);
+    }
+
+    fn now_ms(&mut self) -> u64 {
+        clock::now()
+    }
+
+    fn sleep(&mut self, milliseconds: u32) {
+        clock::sleep(milliseconds);
+    }
+
+    fn report(&mut self, done: u64, total: Option<u64>, message: &str) {
+        progress::report(done, total, message);
+    }
+
+    fn describe_cluster(&mut self, name: &str) -> Result<Cluster, RedisError> {
+        redis::describe_cluster(name).map(cluster).map_err(error)
+    }
+
+    fn call(
+        &mut self,
+        cluster: &str,
+        requests: &[Request],
+        timeout_ms: u32,
+    ) -> Result<Vec<Result<Vec<Value>, RedisError>>, RedisError> {
+        let requests: Vec<redis::Request> = requests
+            .iter()
+            .map(|request| redis::Request {
+                address: request.address.clone(),
+                commands: request.commands.iter().map(|it| it.words().to_vec()).collect(),
+            })
+            .collect();
+        let results = redis::call(cluster, &requests, timeout_ms).map_err(error)?;
+        Ok(results.into_iter().map(|result| replies(result.map_err(error)?)).collect())
+    }
+}
+
+fn replies(replies: Vec<redis::Reply>) -> Result<Vec<Value>, RedisError> {
+    replies
+        .into_iter()
+        .map(|nodes| {
+            Value::from_nodes(nodes.into_iter().map(node).collect())
+                .map_err(|why| RedisError::new(ErrorKind::Protocol, why.to_string()))
+        })
+        .collect()
+}
+
+fn node(node: redis::Node) -> Node {
+    match node {
+        redis::Node::Null => Node::Null,
+        redis::Node::Boolean(it) => Node::Bool(it),
+        redis::Node::Integer(it) => Node::Int(it),
+        redis::Node::Double(it) => Node::Double(it),
+        redis::Node::Bulk(it) => Node::Bulk(it),
+        redis::Node::Simple(it) => Node::Simple(it),
+        redis::Node::Error(it) => Node::Error(it),
+        redis::Node::BigNumber(it) => Node::BigNumber(it),
+        redis::Node::Array(it) => Node::Array(it),
+        redis::Node::Map(it) => Node::Map(it),
+        redis::Node::Set(it) => Node::Set(it),
+        redis::Node::Push(it) => Node::Push(it),
+    }
+}
+
+fn error(error: redis::Error) -> RedisError {
+    let kind = match error.kind {
+        redis::ErrorKind::Denied => ErrorKind::Denied,
+        redis::ErrorKind::NotFound => ErrorKind::NotFound,
+        redis::ErrorKind::Refused => ErrorKind::Refused,
+        redis::ErrorKind::Unreachable => ErrorKind::Unreachable,
+        redis::ErrorKind::TimedOut => ErrorKind::TimedOut,
+        redis::ErrorKind::Closed => ErrorKind::Closed,
+        redis::ErrorKind::Unauthorized => ErrorKind::Unauthorized,
+        redis::ErrorKind::Protocol => ErrorKind::Protocol,
+        redis::ErrorKind::Limit => ErrorKind::Limit,
+        redis::ErrorKind::Internal => ErrorKind::Internal,
+    };
+    RedisError::new(kind, error.message)
+}
+
+fn cluster(it: redis::Cluster) -> Cluster {
+    Cluster {
+        name: it.name,
+        master_name: it.master_name,
+        mode: match it.mode {
+            redis::Mode::Observe => Mode::Observe,
+            redis::Mode::Assist => Mode::Assist,
+            redis::Mode::Lead => Mode::Lead,
+        },
+        members: it
+            .members
+            .into_iter()
+            .map(|member| Member {
+                address: member.address,
+                kind: match member.kind {
+                    redis::MemberKind::Data => MemberKind::Data,
+                    redis::MemberKind::Sentinel => MemberKind::Sentinel,
+                },
+            })
+            .collect(),
+        down_after_ms: it.down_after_ms,
+        restart_grace_ms: it.restart_grace_ms,
+        max_lost_bytes: it.max_lost_bytes,
+    }
+}
+
+fn context(it: types::Context) -> crate::Context {
+    let done = it
+        .done
+        .into_iter()
+        .map(|done| Done {
+            attempt: done.attempt,
+            index: done.index,
+            request: done.request,
+            outcome: done.outcome,
+        })
+        .collect();
+    crate::Context {
+        run_id: it.run_id,
+        workflow: it.workflow,
+        step: it.step,
+        item: it.item,
+        attempt: it.attempt,
+        done,
+    }
+}
+
+/// What [`export!`](crate::export) answers to `describe`.
+pub fn describe<P: Plugin>() -> Info {
+    let about = P::about();
+    Info {
+        name: about.name.into(),
+        version: about.version.into(),
+        summary: about.summary.into(),
+        input_schema: crate::input_schema::<P>(),
+        output_schema: crate::output_schema::<P>(),
+        redis_commands: about.redis_commands.iter().map(|&it| it.into()).collect(),
+        when_interrupted: about.when_interrupted.into(),
+    }
+}
+
+/// What [`export!`](crate::export) answers to `run`.
+pub fn run<P: Plugin>(attempt: Context, input: &str) -> Result<String, WitFault> {
+    crate::run_json::<P, _>(input, &mut Doors(context(attempt))).map_err(|fault: Fault| WitFault {
+        kind: match fault.kind {
+            FaultKind::Retryable => types::FaultKind::Retryable,
+            FaultKind::Permanent => types::FaultKind::Permanent,
+        },
+        code: fault.code.into(),
+        message: fault.message,
+        details: fault.details.to_string(),
+    })
+}

@@ -1,0 +1,1 @@
+//! Checks every invariant of the order books in a cluster.

@@ -1,0 +1,1 @@
+//! Proves that a cluster replicates as it should.

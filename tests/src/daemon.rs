@@ -1,0 +1,152 @@
+//! `baton serve` as an operator runs it: a process with a configuration file.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::keeper::{Kept, Order};
+use crate::wait::wait_for;
+use crate::web;
+
+/// From the start of the process to `/readyz` answering 200. Long, because the
+/// first start compiles the plugins.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// Where everything of one Baton is, across its kills and restarts.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// The `baton` binary.
+    pub binary: PathBuf,
+    /// A folder with `baton.toml`; data goes to `data` below it.
+    pub folder: PathBuf,
+    /// Environment variables, secrets among them.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A running `baton serve`; killed on drop.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Kept,
+    address: SocketAddr,
+}
+
+impl Daemon {
+    /// Starts `baton serve` in `home` and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready in time; with the end of its log.
+    pub fn start(home: &Home) -> Result<Self> {
+        let listening = home.folder.join("data/listening");
+        // What a killed one left behind would be taken for the new address.
+        match fs::remove_file(&listening) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+        let mut process = Kept::start(Order {
+            program: home.binary.clone().into_os_string(),
+            arguments: ["serve", "--config", "baton.toml"].map(OsString::from).to_vec(),
+            environment: home
+                .environment
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            folder: home.folder.clone(),
+            log: log_file(&home.folder)?,
+        })?;
+        let ready = wait_for("baton serve is ready", READY_WITHIN, || {
+            if !process.running() {
+                return Some(None);
+            }
+            let address = fs::read_to_string(&listening).ok()?.trim().parse().ok()?;
+            let answer = web::get(address, "/readyz").ok()?;
+            (answer.status == 200).then_some(Some(address))
+        });
+        match ready {
+            Ok(Some(address)) => Ok(Self { process, address }),
+            Ok(None) => bail!("baton serve ended at its start:\n{}", last_lines(&home.folder)),
+            Err(error) => Err(error.context(last_lines(&home.folder))),
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Whether the process exists.
+    pub fn running(&mut self) -> bool {
+        self.process.running()
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub fn kill(self) {
+        self.process.kill();
+    }
+
+    /// SIGTERM: asks it to end by itself.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn terminate(&self) -> Result<()> {
+        self.process.signal(Signal::TERM)
+    }
+
+    /// `GET path`, as JSON.
+    ///
+    /// # Errors
+    /// When it does not answer, or not with 200 and JSON.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        let answer = web::get(self.address, path)?;
+        if answer.status != 200 {
+            bail!("GET {path}: {} {}", answer.status, answer.body);
+        }
+        answer.json()
+    }
+
+    /// The runs of `workflow`, newest first as the API gives them.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn runs(&self, workflow: &str) -> Result<Vec<Value>> {
+        let list = self.get(&format!("/runs?workflow={workflow}&limit=100"))?;
+        let runs = list.get("runs").and_then(Value::as_array).context("a list without `runs`")?;
+        Ok(runs.clone())
+    }
+
+    /// One run as `GET /runs/<id>` shows it.
+    ///
+    /// # Errors
+    /// When it does not answer or knows no such run.
+    pub fn run(&self, id: &str) -> Result<Value> {
+        self.get(&format!("/runs/{id}"))
+    }
+}
+
+/// Whether a run in this state is over.
+pub fn closed(state: &str) -> bool {
+    matches!(state, "succeeded" | "failed" | "cancelled" | "timed-out" | "unreadable")
+}
+
+/// The last lines of the log of the Baton that runs in `folder`.
+pub fn last_lines(folder: &Path) -> String {
+    let text = fs::read_to_string(folder.join("baton.log")).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+fn log_file(folder: &Path) -> Result<File> {
+    let path = folder.join("baton.log");
+    let opened = OpenOptions::new().create(true).append(true).open(&path);
+    opened.with_context(|| format!("open {}", path.display()))
+}
