@@ -73,7 +73,7 @@ impl Drawing<'_> {
     fn below(&self, lead: &str, step: &StepView, lines: &mut Vec<Line>) {
         if let Some(fault) = &step.fault {
             let code = self.look.tint(Tone::Bad, &clean(&fault.code));
-            lines.push(Line { weight: 1, text: format!("{lead}{code}: {}", clean(&fault.message)) });
+            lines.push(Line { weight: 2, text: format!("{lead}{code}: {}", clean(&fault.message)) });
         }
         if let Some(question) = &step.question {
             let question = self.look.tint(Tone::Ask, &clean(question));
@@ -233,13 +233,36 @@ mod tests {
 
     #[test]
     fn a_frame_shows_what_moves() {
-        check(&frame(&samples::run("running"), 3, 40, Look::PLAIN), &expect![[""]]);
+        check(&frame(&samples::run("running"), 3, 40, Look::PLAIN), &expect![[r#"
+            ● redis-failover 01932b5e-7c1a-7000-8000-00000000002a  running for 7.50 s
+              ✓ assess    succeeded in 120 ms  redis-assess
+              ✓ promote   succeeded in 5.31 s, attempt 2  point of no return
+              ✗ drain     failed in 200 ms
+                ✗ drain[1]  failed in 200 ms  drain
+                    no-candidate: no replica of bondx may be promoted: 127.0.0.1:7002 is loading ⏎ 127.0.0.1:7003 is of another lineage \u{1b}[31m
+              ⠸ verify    running for 1.50 s  verify-redis
+              ⠸ scan      running for 1.50 s  ━━━━━━━━━╌╌╌╌╌╌╌ 120/200 instruments  verify-orderbook
+              ? ok        asks a person  approval
+                  Promote 127.0.0.1:7002?
+                  answer with: baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY  or  baton reject 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
+              – page      skipped
+              ○ report    waiting  always runs
+        "#]]);
     }
 
     #[test]
     fn a_small_terminal_keeps_what_matters() {
         let look = Look { width: Some(40), ..Look::PLAIN };
-        check(&frame(&samples::run("running"), 0, 8, look), &expect![[""]]);
+        check(&frame(&samples::run("running"), 0, 8, look), &expect![[r#"
+            ● redis-failover 01932b5e-7c1a-7000-800…
+                    no-candidate: no replica of bon…
+              ⠋ verify    running for 1.50 s  verif…
+              ⠋ scan      running for 1.50 s  ━━━━━…
+              ? ok        asks a person  approval
+                  Promote 127.0.0.1:7002?
+                  answer with: baton approve 01932b…
+              … 6 more lines, see `baton show`
+        "#]]);
     }
 
     #[test]
@@ -252,7 +275,22 @@ mod tests {
     #[test]
     fn a_pipe_gets_one_line_a_change_and_none_without() {
         let mut before = samples::run("running");
-        check(&changes(None, &before), &expect![[""]]);
+        check(&changes(None, &before), &expect![[r#"
+            14:05:09.123 run 01932b5e-7c1a-7000-8000-00000000002a of redis-failover: running
+            14:05:09.245 assess: succeeded in 120 ms
+            14:05:14.563 promote: succeeded in 5.31 s, attempt 2
+            14:05:14.823 drain: failed in 200 ms
+            14:05:14.723 drain[0]: succeeded in 100 ms
+            14:05:14.823 drain[1]: failed in 200 ms
+                         no-candidate: no replica of bondx may be promoted: 127.0.0.1:7002 is loading
+                         127.0.0.1:7003 is of another lineage \u{1b}[31m
+            14:05:15.123 verify: running
+            14:05:15.123 scan: running
+            14:05:16.623 ok: asks a person
+                         Promote 127.0.0.1:7002?
+                         answer with: baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY  or  baton reject 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
+            14:05:16.623 page: skipped
+        "#]]);
         assert_eq!(changes(Some(&before), &before), Vec::<String>::new());
         let mut after = before.clone();
         after.steps[3].state = "failed".to_owned();
@@ -260,7 +298,12 @@ mod tests {
         after.steps[3].fault = after.steps[2].items[1].fault.clone();
         after.state = "failed".to_owned();
         after.closed_at = Some(samples::BEGUN + 8_100);
-        check(&changes(Some(&before), &after), &expect![[""]]);
+        check(&changes(Some(&before), &after), &expect![[r#"
+            14:05:17.123 verify: failed in 2.00 s
+                         no-candidate: no replica of bondx may be promoted: 127.0.0.1:7002 is loading
+                         127.0.0.1:7003 is of another lineage \u{1b}[31m
+            14:05:17.223 run 01932b5e-7c1a-7000-8000-00000000002a of redis-failover: failed in 8.10 s
+        "#]]);
         before.steps.clear();
         assert_eq!(changes(Some(&before), &before), Vec::<String>::new());
     }
@@ -270,11 +313,18 @@ mod tests {
         let before = samples::run("running");
         let mut after = before.clone();
         after.steps[4].attempts.push(samples::attempt(2, 7_000, None, "running"));
-        check(&changes(Some(&before), &after), &expect![[""]]);
+        check(&changes(Some(&before), &after), &expect![[r#"
+            14:05:16.123 scan: running, attempt 2
+        "#]]);
     }
 
     #[test]
     fn faults_stay_with_all_their_lines() {
-        expect![[""]].assert_eq(&faults(&samples::run("failed"), Look::PLAIN));
+        expect![[r#"
+
+            drain[1]: no-candidate
+              no replica of bondx may be promoted: 127.0.0.1:7002 is loading
+              127.0.0.1:7003 is of another lineage \u{1b}[31m
+        "#]].assert_eq(&faults(&samples::run("failed"), Look::PLAIN));
     }
 }

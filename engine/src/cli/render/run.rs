@@ -3,7 +3,7 @@
 use baton_core::{Json, Millis};
 
 use super::look::{Look, Tone, mark, spoken};
-use super::words::{clean, clean_lines, clock, count, duration, fit, pad, pairs, time, value, wrap};
+use super::words::{clean, clean_lines, clock, count, duration, fit, pad, pairs, time, wrap};
 use crate::runner::view::{AttemptView, CallView, FaultView, RunView, StepView};
 
 /// Columns of the words before facts.
@@ -130,8 +130,12 @@ impl Page {
             self.fact(lead, "when", &clean(when));
         }
         if let Some(child) = &step.child {
-            let child = clean(child);
-            self.fact(lead, "child", &format!("run {child} (baton show {child})"));
+            self.fact(lead, "child", &format!("baton show {}", clean(child)));
+        }
+        if let Some(progress) = &step.progress {
+            let total = progress.total.map_or_else(String::new, |total| format!("/{total}"));
+            let message = clean(&progress.message);
+            self.fact(lead, "at", &format!("{}{total} {message}", progress.done));
         }
         let tries = if worth_listing(step) { step.attempts.as_slice() } else { &[] };
         self.list(lead, "tries", tries.iter().map(|attempt| tried(attempt, run.now)));
@@ -259,8 +263,10 @@ fn called(call: &CallView) -> String {
 
 /// How a person answers.
 pub(super) fn answers(run: &RunView, step: &StepView) -> String {
-    let what = format!("{} {} --reason WHY", clean(&run.id), value(&Json::from(step.name.as_str())));
-    format!("answer with: baton approve {what}  or  baton reject {what}")
+    let (run, step) = (clean(&run.id), clean(&step.name));
+    // Brackets of an item are the shell's as well.
+    let step = if step.contains('[') { format!("'{step}'") } else { step };
+    format!("baton approve {run} {step} --reason WHY   (or: baton reject …)")
 }
 
 #[cfg(test)]
@@ -273,7 +279,41 @@ mod tests {
 
     #[test]
     fn a_run_is_a_tree_with_everything_an_operator_asks_for() {
-        expect![[""]].assert_eq(&run(&samples::run("running"), Look::PLAIN));
+        expect![[r#"
+            ● redis-failover 01932b5e-7c1a-7000-8000-00000000002a  running for 7.50 s
+              begun    2026-11-03 14:05:09.123 UTC by webhook alertmanager
+              key      redis:bondx
+              params   cluster=bondx force=false
+              parent   run parent-1, step 3[0] attempt 1
+              joined   14:05:09.423 by watch detect-redis
+              resumed  after 1 interruption of the engine
+              digest   12ab34cd56ef…
+
+            ├─ ✓ assess  succeeded in 120 ms  redis-assess
+            │    output   verdict=dead master=null
+            ├─ ✓ promote  succeeded in 5.31 s  point of no return
+            │    needs    assess
+            │    tries    1 at 14:05:09.253, interrupted after 1.20 s
+            │             2 at 14:05:11.123, succeeded after 3.44 s
+            │    calls    1.3 guarded REPLICAOF NO ONE → OK
+            │             1.9 guarded PUBLISH __sentinel__:hello … → in doubt (no outcome known)
+            ├─ ✗ drain  failed in 200 ms
+            │  ├─ ✓ drain[0]  succeeded in 100 ms  drain
+            │  └─ ✗ drain[1]  failed in 200 ms  drain
+            │       fault    no-candidate (permanent)
+            │                no replica of bondx may be promoted: 127.0.0.1:7002 is loading
+            │                127.0.0.1:7003 is of another lineage \u{1b}[31m
+            │                candidates: 2
+            ├─ ● verify  running for 1.50 s  verify-redis
+            │    child    run 5f0c1ad2-0000-5000-8000-000000000001 (baton show 5f0c1ad2-0000-5000-8000-000000000001)
+            ├─ ● scan  running for 1.50 s  verify-orderbook
+            ├─ ? ok  asks a person  approval
+            │    asks     Promote 127.0.0.1:7002?
+            │             answer with: baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY  or  baton reject 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
+            ├─ – page  skipped
+            │    when     status.verify == 'failed'
+            └─ ○ report  waiting  always runs
+        "#]].assert_eq(&run(&samples::run("running"), Look::PLAIN));
     }
 
     #[test]
