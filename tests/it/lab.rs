@@ -35,7 +35,7 @@ fn a_killed_master_is_replaced_by_sentinel_and_every_acknowledged_write_is_accou
 
     let mut connection = query::connect(&old, None).unwrap();
     let market = market::fill(&mut connection, 20, 1).unwrap();
-    let trader = Trader::start(Route::of(&lab), market.clone(), habits());
+    let trader = Trader::start(Route::of(&lab), market.clone(), &habits());
     wait_until("300 writes are acknowledged", SOON, || trader.acked() > 300).unwrap();
 
     let fault = Instant::now();

@@ -101,14 +101,14 @@ impl Book {
     /// Places an order, which trades with what it crosses and rests with what
     /// is left. Returns the commands of the transaction.
     pub fn place(&mut self, id: u64, side: Side, price: u64, qty: u64) -> Vec<Command> {
-        let placed = self.next_seq();
+        let number = self.next_seq();
         let mut trades = Vec::new();
         let mut left = qty;
         while left > 0 {
             let Some(met) = self.first_to_meet(side, price) else { break };
-            let (commands, traded) = self.trade(id, side, met, left);
+            let (commands, filled) = self.trade(id, side, met, left);
             trades.extend(commands);
-            left -= traded;
+            left -= filled;
         }
         let status = if left == 0 { "filled" } else { "open" };
         let mut commands = vec![words([
@@ -127,7 +127,7 @@ impl Book {
             "status",
             status,
             "seq",
-            &placed.to_string(),
+            &number.to_string(),
         ])];
         commands.extend(trades);
         if left > 0 {

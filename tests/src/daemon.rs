@@ -16,7 +16,7 @@ use crate::web;
 
 /// From the start of the process to `/readyz` answering 200. Long, because the
 /// first start compiles the plugins.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_mins(2);
 
 /// Where everything of one Baton is, across its kills and restarts.
 #[derive(Clone, Debug)]

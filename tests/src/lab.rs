@@ -1,4 +1,4 @@
-//! One Redis deployment as BondX runs it: a master, replicas, Sentinels.
+//! One Redis deployment as `BondX` runs it: a master, replicas, Sentinels.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -40,7 +40,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// BondX's production: 1 master, 2 replicas, 3 Sentinels, quorum 2.
+    /// Production of `BondX`: 1 master, 2 replicas, 3 Sentinels, quorum 2.
     pub fn bondx() -> Self {
         Self {
             master_name: "bondx-master".to_owned(),

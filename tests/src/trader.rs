@@ -99,7 +99,7 @@ pub struct Trader {
 
 impl Trader {
     /// Starts trading on `market`, which [`market::fill`] has set up.
-    pub fn start(route: Route, market: Market, habits: Habits) -> Self {
+    pub fn start(route: Route, market: Market, habits: &Habits) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let list = format!("lab:history:{}", habits.name);
         let history = Arc::new(Mutex::new(History::new(&list)));
@@ -191,8 +191,9 @@ impl Worker {
             self.commit(&mut connection, &commands)?;
             books.insert(index, book);
             // Behind after a stall of the machine: go on from now, no burst.
-            next = (next + self.between).max(Instant::now() - self.between * 50);
-            thread::sleep(next.saturating_duration_since(Instant::now()));
+            let now = Instant::now();
+            next = (next + self.between).max(now.checked_sub(self.between * 50).unwrap_or(now));
+            thread::sleep(next.saturating_duration_since(now));
         }
         Ok(())
     }

@@ -5,6 +5,8 @@
 
 #![allow(clippy::print_stdout, reason = "its commands talk to the person who typed them")]
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
@@ -65,9 +67,19 @@ struct BenchArgs {
     what: bench::What,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match perform(&Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(verb: &Verb) -> Result<()> {
     let root = shell::root()?;
-    match Cli::parse().verb {
+    match verb {
         Verb::Demo(DemoArgs { sentinel_only: true, .. }) => {
             demo::demo(&root, demo::Course::SentinelOnly)
         }
@@ -77,11 +89,11 @@ fn main() -> Result<()> {
         Verb::Demo(_) => demo::demo(&root, demo::Course::EngineKilled),
         Verb::Test => test::test(&root, &mut shell::Phases::begin()),
         Verb::Ci(CiArgs { no_demo }) => {
-            ci::ci(&root, if no_demo { ci::Ending::Tests } else { ci::Ending::Demo })
+            ci::ci(&root, if *no_demo { ci::Ending::Tests } else { ci::Ending::Demo })
         }
         Verb::Plugins => plugins::build(&root),
         Verb::Tidy => tidy::tidy(&root),
         Verb::Install => install::redis().and_then(|()| plugins::ensure_toolchain()),
-        Verb::Bench(BenchArgs { what }) => bench::bench(&root, what),
+        Verb::Bench(BenchArgs { what }) => bench::bench(&root, *what),
     }
 }

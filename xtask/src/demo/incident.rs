@@ -9,7 +9,7 @@ use baton_lab::wait::wait_for;
 use baton_lab::{Lab, wait_until};
 use serde_json::Value;
 
-use super::stage::Stage;
+use super::stage::{HOOK_TOKEN, Stage};
 use super::timeline::{Moment, Timeline};
 use super::{Course, alert, runs};
 use crate::shell::Phases;
@@ -25,7 +25,7 @@ const WATCH_WITHIN: Duration = Duration::from_secs(3);
 /// From the run's begin to `promote` running and a replica promoted.
 const PROMOTED_WITHIN: Duration = Duration::from_secs(30);
 /// For a run to close by itself.
-const CLOSED_WITHIN: Duration = Duration::from_secs(180);
+const CLOSED_WITHIN: Duration = Duration::from_mins(3);
 /// For Sentinel's own failover: several tries.
 const SENTINEL_WITHIN: Duration = Duration::from_secs(90);
 /// What the trader writes after it is over.
@@ -92,7 +92,7 @@ pub(crate) fn unfold(stage: &mut Stage, phases: &mut Phases) -> Result<Incident>
     phases.phase("trade goes on", || {
         let trader = stage.trader()?;
         let since = Instant::now();
-        wait_until("1,000 more transactions are acknowledged", Duration::from_secs(60), || {
+        wait_until("1,000 more transactions are acknowledged", Duration::from_mins(1), || {
             trader.acked_after(since) >= WRITES_AFTER
         })
     })?;
@@ -109,7 +109,7 @@ fn notice(stage: &Stage, incident: &mut Incident) -> Result<()> {
         incident.timeline.note(Moment::now(), format!("the watch has begun run {run}"));
     }
     let fault = incident.fault.unix_ms;
-    let answer = alert::post(daemon, stage.hook_token(), &incident.old_master, fault)?;
+    let answer = alert::post(daemon, HOOK_TOKEN, &incident.old_master, fault)?;
     let body = answer.json()?;
     runs::text(&body, "outcome").clone_into(&mut incident.alert_outcome);
     let what = format!("alert posted to the webhook: 202, {}", incident.alert_outcome);

@@ -17,10 +17,10 @@ const INTERRUPTED: i32 = 130;
 /// When signals cannot be listened to.
 pub(crate) fn guard(folder: PathBuf) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     let mut interrupt = signal(SignalKind::interrupt()).context("listen to SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen to SIGTERM")?;
-    drop(_entered);
+    drop(entered);
     thread::spawn(move || {
         runtime.block_on(async {
             tokio::select! {

@@ -106,10 +106,6 @@ fn done(out: &mut String, all: &[Value]) {
     for step in all.iter().flat_map(runs::steps) {
         for call in step["calls"].as_array().into_iter().flatten() {
             any = true;
-            let request = match &call["request"] {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
             let outcome =
                 call["outcome"].as_str().unwrap_or("in doubt: the engine died before it knew");
             let _infallible = writeln!(
@@ -117,7 +113,7 @@ fn done(out: &mut String, all: &[Value]) {
                 "- {}, attempt {}: `{}` ({}) → {outcome}",
                 field(step, "name"),
                 call["attempt"],
-                request.replace('`', "'"),
+                field(call, "request").replace('`', "'"),
                 field(call, "class"),
             );
         }

@@ -19,7 +19,7 @@ const WRITES_PER_S: u32 = 1_000;
 /// What it writes before the fault: two seconds' worth.
 const WRITES_BEFORE: usize = 2_000;
 /// The bearer token of this one demo's webhook.
-const HOOK_TOKEN: &str = "demo-hook-token";
+pub(crate) const HOOK_TOKEN: &str = "demo-hook-token";
 
 /// All that runs. Ends in this order: trader, Baton, servers.
 #[derive(Debug)]
@@ -47,12 +47,12 @@ impl Stage {
             market::fill(&mut connection, INSTRUMENTS, 1)
         })?;
         let habits = Habits { name: "demo".to_owned(), rate_per_s: WRITES_PER_S, seed: 2 };
-        let trader = Trader::start(Route::of(&lab), market, habits);
+        let trader = Trader::start(Route::of(&lab), market, &habits);
         let home = home(root, &lab, course)?;
         let daemon = phases.phase("start baton serve", || Daemon::start(&home))?;
         phases.phase("let the trader write 2,000 transactions", || {
             let begin = trader.acked();
-            wait_until("2,000 transactions are acknowledged", Duration::from_secs(60), || {
+            wait_until("2,000 transactions are acknowledged", Duration::from_mins(1), || {
                 trader.acked() >= begin + WRITES_BEFORE
             })
         })?;
@@ -74,11 +74,6 @@ impl Stage {
     pub(crate) fn trader(&self) -> Result<&Trader> {
         self.trader.as_ref().context("the trader has been stopped")
     }
-
-    /// The webhook's bearer token.
-    pub(crate) fn hook_token(&self) -> &'static str {
-        HOOK_TOKEN
-    }
 }
 
 /// Writes Baton's own folder: configuration and workflows as they are shipped.
@@ -96,7 +91,7 @@ fn home(root: &Path, lab: &Lab, course: Course) -> Result<Home> {
     let configuration = format!(
         "[server]\nbind = \"127.0.0.1:0\"\n\n[paths]\ndata = \"data\"\nplugins = {:?}\n\
          workflows = \"workflows\"\n\n[secrets]\nhook-token = {{ env = \"HOOK_TOKEN\" }}\n\n{}",
-        root.join("target/plugins"),
+        root.join("target/plugins").display().to_string(),
         lab.cluster_toml("bondx", course.mode()),
     );
     fs::write(folder.join("baton.toml"), configuration)?;

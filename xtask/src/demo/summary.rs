@@ -15,7 +15,7 @@ use super::stage::Stage;
 use super::timeline::Moment;
 
 /// For a verification of 200 order books.
-const VERIFIED_WITHIN: Duration = Duration::from_secs(180);
+const VERIFIED_WITHIN: Duration = Duration::from_mins(3);
 
 /// `target/demo/summary.json`.
 #[derive(Debug, Serialize)]
