@@ -86,10 +86,16 @@ impl Plugin for ChooseReplica {
         let nodes = drained(&cluster, host)?.nodes;
         let ranking = rank(&nodes, assessment, lineage);
         let best = ranking.candidates.first().filter(|it| it.eligible).ok_or_else(|| {
-            let each: Vec<String> =
-                ranking.candidates.iter().map(|it| format!("{}: {}", it.address, it.reason)).collect();
-            Fault::permanent("no-candidate", format!("no replica may be promoted. {}", each.join(". ")))
-                .with(json!({ "candidates": ranking.candidates }))
+            let each: Vec<String> = ranking
+                .candidates
+                .iter()
+                .map(|it| format!("{}: {}", it.address, it.reason))
+                .collect();
+            Fault::permanent(
+                "no-candidate",
+                format!("no replica may be promoted. {}", each.join(". ")),
+            )
+            .with(json!({ "candidates": ranking.candidates }))
         })?;
         if let Some(blocked) = ranking.blocked {
             return Ok(Output {

@@ -62,7 +62,8 @@ pub fn rank(nodes: &[Node], assessment: &Assessment, lineage: &Lineage) -> Ranki
         }
     }
     // A node that is master already was promoted by someone: it must stay so.
-    eligible.sort_by_key(|it| (!it.is_master(), Reverse(it.offset), it.priority, it.run_id.clone()));
+    eligible
+        .sort_by_key(|it| (!it.is_master(), Reverse(it.offset), it.priority, it.run_id.clone()));
     let blocked = eligible.first().and_then(|best| hidden(best, nodes, assessment, lineage));
     let mut candidates: Vec<Candidate> = (1..)
         .zip(eligible)

@@ -71,7 +71,10 @@ pub(crate) fn take_over<H: Host>(
                     return Err(Fault::retryable("failover-in-progress", why));
                 }
                 if !yielded {
-                    host.log(Level::Info, &format!("waiting for the failover of Sentinel {sentinel}"));
+                    host.log(
+                        Level::Info,
+                        &format!("waiting for the failover of Sentinel {sentinel}"),
+                    );
                 }
                 (yielded, just_yielded) = (true, true);
                 host.report(0, None, "waiting for a Sentinel's own failover");
@@ -157,7 +160,10 @@ fn fit(seen: &Look, input: &Input) -> Result<(), Fault> {
         return Err(Fault::retryable("chosen-unreachable", format!("{address}: {error}")));
     }
     let changed = |what: String| {
-        Err(Fault::permanent("chosen-changed", format!("{address} {what}; assess and choose again")))
+        Err(Fault::permanent(
+            "chosen-changed",
+            format!("{address} {what}; assess and choose again"),
+        ))
     };
     if node.run_id.as_deref() != Some(input.run_id.as_str()) {
         return changed("was restarted since it was chosen".into());

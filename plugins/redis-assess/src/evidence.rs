@@ -133,9 +133,10 @@ fn spelled(look: &Look, address: &str) -> Option<String> {
 }
 
 fn majority<'a>(votes: &[&'a str]) -> Option<&'a str> {
-    votes.iter().copied().find(|one| {
-        votes.iter().filter(|other| same_address(one, other)).count() * 2 > votes.len()
-    })
+    votes
+        .iter()
+        .copied()
+        .find(|one| votes.iter().filter(|other| same_address(one, other)).count() * 2 > votes.len())
 }
 
 /// One reachable master, and nobody says that it is another.
@@ -243,7 +244,10 @@ fn judge_absent(look: &Look, named: &str, patience: Patience) -> Judgement {
         ),
         Health::Barred => unknown(
             Some(named),
-            format!("{named} did not let us look, which says nothing about its health: {}", why(master)),
+            format!(
+                "{named} did not let us look, which says nothing about its health: {}",
+                why(master)
+            ),
         ),
         Health::Refused | Health::Silent => judge_dead(look, master, patience),
     }
@@ -263,7 +267,9 @@ fn judge_dead(look: &Look, master: &Node, patience: Patience) -> Judgement {
     if followers.len() + left == 0 {
         return unknown(
             Some(address),
-            format!("{address} {seen}, but no replica of it is reachable to confirm: that proves nothing"),
+            format!(
+                "{address} {seen}, but no replica of it is reachable to confirm: that proves nothing"
+            ),
         );
     }
     let watching: Vec<&Watcher> = look.watching().filter(|it| !it.tilt).collect();
@@ -291,11 +297,13 @@ fn judge_dead(look: &Look, master: &Node, patience: Patience) -> Judgement {
     if refused && within_grace(&followers, patience.restart_grace_ms) {
         return unknown(
             Some(address),
-            format!("{address} refuses connections; its supervisor has {} ms to restart it", patience.restart_grace_ms),
+            format!(
+                "{address} refuses connections; its supervisor has {} ms to restart it",
+                patience.restart_grace_ms
+            ),
         );
     }
-    let evidence =
-        if sentinels_gone { Evidence::SentinelQuorumLost } else { Evidence::DeadMaster };
+    let evidence = if sentinels_gone { Evidence::SentinelQuorumLost } else { Evidence::DeadMaster };
     let reason = format!(
         "{address} {seen}, {} of its replicas reachable and none hears it, {down} of {} Sentinels take it for down",
         followers.len() + left,

@@ -93,7 +93,8 @@ pub fn lineage(look: &Look, master: Option<&str>) -> Option<Lineage> {
     let master = master?;
     let living = look.node(master).filter(|it| it.is_master()).and_then(|it| it.replid.clone());
     let replid = living.or_else(|| carried(look, master))?;
-    let offset = look.nodes.iter().filter(|it| it.is_of(&replid)).filter_map(|it| it.offset).max()?;
+    let offset =
+        look.nodes.iter().filter(|it| it.is_of(&replid)).filter_map(|it| it.offset).max()?;
     Some(Lineage { replid, offset })
 }
 

@@ -208,7 +208,9 @@ impl World {
             return Ok(Value::Error(complaint.clone()));
         }
         Ok(match words {
-            ["PING"] if self.nodes[index].loading => Value::Error("LOADING Redis is loading".into()),
+            ["PING"] if self.nodes[index].loading => {
+                Value::Error("LOADING Redis is loading".into())
+            }
             ["PING"] => Value::Simple("PONG".into()),
             ["INFO", section] => Value::from(self.info(index, section).as_str()),
             ["ROLE"] => self.role(index),
@@ -218,9 +220,7 @@ impl World {
                 Value::Error("ERR Rewriting config file: Read-only file system".into())
             }
             ["CONFIG", "REWRITE"] => ok(),
-            ["CONFIG", "GET", name] => {
-                texts(&[name, &self.nodes[index].min_replicas.to_string()])
-            }
+            ["CONFIG", "GET", name] => texts(&[name, &self.nodes[index].min_replicas.to_string()]),
             ["SET", _, _, "PX", _] if self.nodes[index].follows.is_some() => {
                 Value::Error("READONLY You can't write against a read only replica.".into())
             }
@@ -300,9 +300,10 @@ impl World {
             "persistence" => format!("loading:{}\r\n", u8::from(node.loading)),
             "keyspace" if node.keys > 0 => format!("db0:keys={},expires=0\r\n", node.keys),
             "replication" => {
-                let attached = self.nodes.iter().filter(|it| {
-                    it.follows.as_ref() == Some(&node.address) && it.down.is_none()
-                });
+                let attached = self
+                    .nodes
+                    .iter()
+                    .filter(|it| it.follows.as_ref() == Some(&node.address) && it.down.is_none());
                 let head = format!(
                     "connected_slaves:{}\r\nmaster_replid:{}\r\nmaster_replid2:{}\r\nmaster_repl_offset:{}\r\nsecond_repl_offset:{}\r\n",
                     attached.count(),
@@ -314,7 +315,10 @@ impl World {
                 let Some(master) = &node.follows else { return format!("role:master\r\n{head}") };
                 let (host, port) = master.split_once(':').expect("host:port");
                 let link = if self.link_up(node) {
-                    format!("master_link_status:up\r\nmaster_last_io_seconds_ago:{}", node.last_io_s)
+                    format!(
+                        "master_link_status:up\r\nmaster_last_io_seconds_ago:{}",
+                        node.last_io_s
+                    )
                 } else {
                     "master_link_status:down\r\nmaster_last_io_seconds_ago:-1\r\nmaster_link_down_since_seconds:1".into()
                 };
@@ -329,12 +333,7 @@ impl World {
         }
     }
 
-    fn sentinel(
-        &mut self,
-        index: usize,
-        words: &[&str],
-        now_ms: u64,
-    ) -> Result<Value, RedisError> {
+    fn sentinel(&mut self, index: usize, words: &[&str], now_ms: u64) -> Result<Value, RedisError> {
         let peers: Vec<(String, String)> = self
             .sentinels
             .iter()

@@ -25,17 +25,17 @@ impl Check {
 }
 
 /// What is expected.
-pub struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     /// The master, `host:port`.
-    pub master: &'a str,
+    pub(crate) master: &'a str,
     /// The history it has to carry on.
-    pub replid: Option<&'a str>,
+    pub(crate) replid: Option<&'a str>,
     /// Bytes that a replica may be behind.
-    pub lag_max_bytes: i64,
+    pub(crate) lag_max_bytes: i64,
 }
 
 /// Everything that one look can show.
-pub fn checks(look: &Look, expected: &Expected<'_>) -> Vec<Check> {
+pub(crate) fn checks(look: &Look, expected: &Expected<'_>) -> Vec<Check> {
     let mut all = vec![one_writable_master(look, expected), sentinels_agree(look, expected)];
     all.push(replicas_attached(look, expected));
     all.push(lag(look, expected));
@@ -44,7 +44,7 @@ pub fn checks(look: &Look, expected: &Expected<'_>) -> Vec<Check> {
 }
 
 /// Reachable nodes that say they are master.
-pub fn writable_masters(look: &Look) -> Vec<String> {
+pub(crate) fn writable_masters(look: &Look) -> Vec<String> {
     look.masters().map(|it| it.address.clone()).collect()
 }
 
@@ -54,7 +54,9 @@ fn one_writable_master(look: &Look, expected: &Expected<'_>) -> Check {
     let against = match &masters[..] {
         _ if is_it => None,
         [] => Some(format!("no reachable node is master; {} should be", expected.master)),
-        several => Some(format!("master is {}; only {} should be", several.join(" and "), expected.master)),
+        several => {
+            Some(format!("master is {}; only {} should be", several.join(" and "), expected.master))
+        }
     };
     let stalled = look.node(expected.master).and_then(|it| it.write_stalled.clone());
     let against: Vec<String> = against.into_iter().chain(stalled).collect();
@@ -99,7 +101,7 @@ fn others<'a>(look: &'a Look, expected: &'a Expected<'_>) -> impl Iterator<Item 
 }
 
 /// How many replicas a canary has to reach.
-pub fn attached(look: &Look, master: &str) -> usize {
+pub(crate) fn attached(look: &Look, master: &str) -> usize {
     look.nodes.iter().filter(|it| it.follows(master) && it.link_up == Some(true)).count()
 }
 

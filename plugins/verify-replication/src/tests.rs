@@ -1,8 +1,9 @@
 //! A cluster after a promotion, and each way in which it is not finished.
 
 use super::*;
-use baton_plugin::redis::ErrorKind;
-use baton_topology::testing::{DATA, HISTORY, Sim};
+use baton_plugin::redis::{ErrorKind, RedisError};
+use baton_plugin::testing::{FakeCluster, Responder};
+use baton_topology::testing::{DATA, HISTORY, SENTINELS, Sim};
 
 fn input() -> Input {
     Input {
@@ -122,7 +123,7 @@ fn it_waits_for_a_cluster_that_settles_and_gives_up_on_one_that_does_not() {
     let mut host = sim.host();
     let begun_ms = host.now_ms;
     assert_eq!(VerifyReplication::run(input(), &mut host).unwrap().verdict, "fail");
-    assert!(host.now_ms >= begun_ms + 10_000);
+    assert!(host.now_ms >= begun_ms + 2000);
     assert!(host.reported[0].contains("full copy"));
 }
 
@@ -146,4 +147,30 @@ fn a_wait_that_comes_back_short_is_no_proof() {
     assert!(missed(&[Value::Simple("OK".into()), Value::Int(1)], 2).unwrap().contains("1 of 2"));
     assert!(missed(&[Value::Error("NOREPLICAS".into()), Value::Int(0)], 1).is_some());
     assert_eq!(missed(&[Value::Simple("OK".into()), Value::Int(2)], 2), None);
+}
+
+/// Grants reads only.
+struct ReadOnly(Sim);
+
+impl Responder for ReadOnly {
+    fn respond(
+        &mut self,
+        address: &str,
+        command: &[String],
+        now_ms: u64,
+    ) -> Result<Value, RedisError> {
+        if command[0] == "SET" {
+            return Err(RedisError::new(ErrorKind::Denied, "SET is not granted"));
+        }
+        self.0.respond(address, command, now_ms)
+    }
+}
+
+#[test]
+fn without_the_grant_to_write_the_canary_is_said_to_be_missing() {
+    let mut host = FakeCluster::with_responder("bondx", &DATA, &SENTINELS, ReadOnly(promoted()));
+    let output = VerifyReplication::run(input(), &mut host).unwrap();
+    let canary = output.checks.iter().find(|it| it.name == "canary").unwrap();
+    assert!(canary.message.contains("SET is not granted"), "{}", canary.message);
+    assert_eq!(output.verdict, "pass");
 }
