@@ -130,8 +130,9 @@ fn exclusion(node: &Node, lineage: &Lineage) -> Option<String> {
     if node.is_master() {
         return None;
     }
-    if node.offset.is_none_or(|it| it <= 0) {
-        return Some("never completed a synchronisation (offset 0 or -1)".into());
+    // Redis 7.0 server.c, genRedisInfoString: 1 without a master, present or cached.
+    if node.offset.is_none_or(|it| it <= 1) {
+        return Some("never completed a synchronisation (no offset)".into());
     }
     (node.priority == Some(0)).then(|| "replica-priority is 0: never promote".into())
 }
@@ -227,8 +228,8 @@ mod tests {
         refused(|it| it.syncing = true, "full copy");
         refused(|it| it.loading = true, "loading");
         refused(|it| it.priority = 0, "priority is 0");
-        refused(|it| it.offset = 0, "offset 0");
-        refused(|it| it.offset = -1, "offset 0 or -1");
+        refused(|it| it.offset = 0, "never completed");
+        refused(|it| it.offset = 1, "never completed");
         refused(|it| it.version = "6.2.14".into(), "older");
         refused(|it| it.keys = 0, "empty");
         refused(|it| it.offset = 999, "1 bytes behind");

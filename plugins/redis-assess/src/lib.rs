@@ -41,7 +41,6 @@ impl Plugin for RedisAssess {
             redis_commands: &[
                 "PING",
                 "INFO",
-                "ROLE",
                 "SENTINEL|MASTER",
                 "SENTINEL|GET-MASTER-ADDR-BY-NAME",
                 "SENTINEL|SENTINELS",

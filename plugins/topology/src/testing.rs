@@ -281,13 +281,17 @@ impl World {
             None => Value::List(vec!["master".into(), Value::Int(node.offset), texts(&[])]),
             Some(master) => {
                 let (host, port) = master.split_once(':').expect("host:port");
-                let link = if self.link_up(node) { "connected" } else { "connect" };
+                // As Redis does: no offset while the link is down.
+                let (link, offset) = match self.link_up(node) {
+                    true => ("connected", node.offset),
+                    false => ("connect", -1),
+                };
                 Value::List(vec![
                     "slave".into(),
                     host.into(),
                     Value::Int(port.parse().expect("a port")),
                     link.into(),
-                    Value::Int(node.offset),
+                    Value::Int(offset),
                 ])
             }
         }

@@ -83,7 +83,6 @@ impl Plugin for VerifyReplication {
             redis_commands: &[
                 "PING",
                 "INFO",
-                "ROLE",
                 "SENTINEL|MASTER",
                 "SENTINEL|GET-MASTER-ADDR-BY-NAME",
                 "SENTINEL|SENTINELS",
