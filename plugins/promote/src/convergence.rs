@@ -52,17 +52,16 @@ pub(crate) fn converge<H: Host>(
         if waiting == 0 || host.now_ms() >= until_ms {
             return settle(&seen, &wanted, &rest, limit_ms, notes);
         }
-        let all: Vec<&str> = rest.lagging.iter().chain(&rest.hanging).map(String::as_str).collect();
-        let message = format!("waiting for {}", all.join(", "));
+        let late: Vec<String> = rest.lagging.iter().chain(&rest.hanging).cloned().collect();
+        let message = format!("waiting for {}", late.join(", "));
         host.report(total.saturating_sub(waiting as u64), Some(total), &message);
-        if told != all.iter().map(|&it| it.to_owned()).collect::<Vec<_>>() {
-            told = all.iter().map(|&it| it.to_owned()).collect();
-            host.log(Level::Info, &message);
-            tell(cluster, &rest.requests, notes, host)?;
-        } else {
+        if late == told {
             host.sleep(POLL_MS);
-            tell(cluster, &rest.requests, notes, host)?;
+        } else {
+            host.log(Level::Info, &message);
+            told = late;
         }
+        tell(cluster, &rest.requests, notes, host)?;
     }
 }
 
@@ -152,7 +151,9 @@ fn tell<H: Host>(
                 }
                 let mut rewrite = Vec::new();
                 note_rewrite(&request.address, replies.get(1), &mut rewrite);
-                rewrite.into_iter().for_each(|it| add(notes, it));
+                for note in rewrite {
+                    add(notes, note);
+                }
             }
         }
     }

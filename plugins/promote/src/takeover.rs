@@ -29,7 +29,7 @@ pub(crate) struct Taken {
 /// What the last look calls for.
 enum Next {
     /// This node is master already.
-    Adopt(Node),
+    Adopt(Box<Node>),
     /// A Sentinel is at work.
     Yield(String),
     /// The chosen one is fit and nobody is in the way.
@@ -138,7 +138,7 @@ fn next(seen: &Look, input: &Input) -> Result<Next, Fault> {
 /// A master of this history may be adopted, whoever made it; another never.
 fn adopt(master: &Node, input: &Input) -> Result<Next, Fault> {
     if master.is_of(&input.replid) {
-        return Ok(Next::Adopt(master.clone()));
+        return Ok(Next::Adopt(Box::new(master.clone())));
     }
     let why = format!(
         "{} is master, but of another history ({}) than {}: a person has to look",

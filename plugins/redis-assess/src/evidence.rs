@@ -116,20 +116,20 @@ fn unknown(master: Option<&str>, reason: impl Into<String>) -> Judgement {
 pub fn named_master(look: &Look) -> Option<String> {
     let by_sentinels: Vec<&str> = look.watching().filter_map(|it| it.master.as_deref()).collect();
     if !by_sentinels.is_empty() {
-        return spelled(look, majority(&by_sentinels)?);
+        return majority(&by_sentinels).map(|it| spelled(look, it));
     }
     let replicas = look.nodes.iter().filter(|it| it.is_replica());
     let by_replicas: Vec<&str> = replicas.filter_map(|it| it.master_host_port.as_deref()).collect();
     if let Some(named) = majority(&by_replicas) {
-        return spelled(look, named);
+        return Some(spelled(look, named));
     }
     let mut masters = look.masters();
     masters.next().filter(|_| masters.next().is_none()).map(|it| it.address.clone())
 }
 
 /// As baton.toml spells it, where it lists it.
-fn spelled(look: &Look, address: &str) -> Option<String> {
-    Some(look.node(address).map_or_else(|| address.to_owned(), |node| node.address.clone()))
+fn spelled(look: &Look, address: &str) -> String {
+    look.node(address).map_or_else(|| address.to_owned(), |node| node.address.clone())
 }
 
 fn majority<'a>(votes: &[&'a str]) -> Option<&'a str> {

@@ -9,9 +9,9 @@ use baton_topology::{Assessment, Lineage, Look, Scope, Verdict, look};
 use evidence::{Judgement, Patience, confirm, judge};
 use serde::Deserialize;
 
-/// Longest wait for a member, ms, connecting included. On the way of every
-/// failover from a hang, so short; a member slower than this is not well.
-const TIMEOUT_MS: u32 = 500;
+/// Longest wait for a member, ms, connecting included. One member that hangs makes
+/// every look take this long, so it stands between a dead master and its successor.
+const TIMEOUT_MS: u32 = 300;
 
 /// Between the two looks that a death needs, ms.
 const CONFIRM_MS: u32 = 100;

@@ -215,7 +215,7 @@ impl World {
             ["INFO", section] => Value::from(self.info(index, section).as_str()),
             ["ROLE"] => self.role(index),
             ["REPLICAOF", "NO", "ONE"] => self.promote(index),
-            ["REPLICAOF", host, port] => self.follow(index, format!("{host}:{port}")),
+            ["REPLICAOF", host, port] => self.follow(index, &format!("{host}:{port}")),
             ["CONFIG", "REWRITE"] if self.nodes[index].read_only_config => {
                 Value::Error("ERR Rewriting config file: Read-only file system".into())
             }
@@ -251,8 +251,8 @@ impl World {
         ok()
     }
 
-    fn follow(&mut self, index: usize, master: String) -> Value {
-        self.nodes[index].follows = Some(master.clone());
+    fn follow(&mut self, index: usize, master: &str) -> Value {
+        self.nodes[index].follows = Some(master.to_owned());
         if let Some(at) = self.nodes.iter().position(|it| it.address == master) {
             self.catch_up(at);
         }
@@ -282,10 +282,8 @@ impl World {
             Some(master) => {
                 let (host, port) = master.split_once(':').expect("host:port");
                 // As Redis does: no offset while the link is down.
-                let (link, offset) = match self.link_up(node) {
-                    true => ("connected", node.offset),
-                    false => ("connect", -1),
-                };
+                let (link, offset) =
+                    if self.link_up(node) { ("connected", node.offset) } else { ("connect", -1) };
                 Value::List(vec![
                     "slave".into(),
                     host.into(),

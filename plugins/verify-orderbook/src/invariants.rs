@@ -93,17 +93,16 @@ fn read<'a>(order: &'a Order, it: &Instrument, found: &mut Findings<'_>) -> Opti
         found.add("member-order", &order.key, format!("is of {other}, but {} names it", it.isin));
         return None;
     }
-    let mut decimal = |name: &str, text: &Option<String>| {
-        let text = text.as_deref();
+    let mut decimal = |name: &str, text: Option<&str>| {
         let value = text.and_then(Decimal::parse);
         if value.is_none() {
             found.add("schema", &order.key, format!("{name} {} is no decimal", shown(text)));
         }
         value
     };
-    let price = decimal("price", &order.price);
-    let qty = decimal("qty", &order.qty);
-    let remaining = decimal("remaining", &order.remaining);
+    let price = decimal("price", order.price.as_deref());
+    let qty = decimal("qty", order.qty.as_deref());
+    let remaining = decimal("remaining", order.remaining.as_deref());
     let side = order.side.as_deref().and_then(Side::parse);
     if side.is_none() {
         let word = shown(order.side.as_deref());
@@ -112,9 +111,8 @@ fn read<'a>(order: &'a Order, it: &Instrument, found: &mut Findings<'_>) -> Opti
     let (side, price, qty, remaining) = (side?, price?, qty?, remaining?);
     let status = order.status.as_deref();
     let wrong = match status {
-        Some("open") => !(Decimal::ZERO < remaining && remaining <= qty),
+        Some("open" | "cancelled") => !(Decimal::ZERO < remaining && remaining <= qty),
         Some("filled") => remaining != Decimal::ZERO || qty <= Decimal::ZERO,
-        Some("cancelled") => !(Decimal::ZERO < remaining && remaining <= qty),
         _ => {
             let word = shown(status);
             found.add(

@@ -114,7 +114,7 @@ fn a_crossed_book_is_seen() {
 
 #[test]
 fn a_score_must_be_the_nearest_double_of_the_price() {
-    broken(|it| it.asks[0].score = 100.50000000000001, &["price"]);
+    broken(|it| it.asks[0].score = 100.500_000_000_000_01, &["price"]);
     let mut it = whole();
     it.orders[0].price = Some("101.00000000001".into());
     it.asks[1].score = 101.000_000_000_01;

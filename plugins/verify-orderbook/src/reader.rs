@@ -31,7 +31,7 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn ask<H: Host>(&self, commands: Vec<Command>, host: &mut H) -> Result<Vec<Value>, Fault> {
+    fn ask<H: Host>(&self, commands: &[Command], host: &mut H) -> Result<Vec<Value>, Fault> {
         let what = format!("cannot read {}", self.address);
         let mut all = Vec::with_capacity(commands.len());
         for piece in commands.chunks(PIPELINE_MAX) {
@@ -62,7 +62,7 @@ impl Reader<'_> {
         let mut found = BTreeSet::new();
         loop {
             let command = Command::of(["SCAN", &cursor, "MATCH", pattern, "COUNT", SCAN_COUNT]);
-            let reply = self.ask(vec![command], host)?.pop().unwrap_or(Value::Null);
+            let reply = self.ask(&[command], host)?.pop().unwrap_or(Value::Null);
             let [next, keys] = reply.items() else {
                 return Err(Fault::permanent("protocol", "SCAN gave no cursor and keys"));
             };
@@ -83,7 +83,7 @@ impl Reader<'_> {
         let commands = isins.iter().map(|isin| {
             Command::of(["HGET", &Keys::fill(&self.keys.meta, isin), &self.fields.seq])
         });
-        let replies = self.ask(commands.collect(), host)?;
+        let replies = self.ask(&commands.collect::<Vec<_>>(), host)?;
         Ok(replies.iter().map(|it| crate::invariants::number(text(it).as_deref())).collect())
     }
 
@@ -98,7 +98,7 @@ impl Reader<'_> {
         let commands = ids
             .iter()
             .map(|id| Command::of(["HGET", &Keys::fill(&self.keys.order, id), &self.fields.isin]));
-        let replies = self.ask(commands.collect(), host)?;
+        let replies = self.ask(&commands.collect::<Vec<_>>(), host)?;
         let mut grouped: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (id, isin) in ids.into_iter().zip(&replies) {
             // An order without an instrument belongs to the instrument without a name.
@@ -142,7 +142,7 @@ impl Reader<'_> {
         };
         it.meta = self.meta(&it.meta_key, host)?;
         let range = |key: &str| Command::of(["ZRANGE", key, "0", "-1", "WITHSCORES"]);
-        let replies = self.ask(vec![range(&it.bids_key), range(&it.asks_key)], host)?;
+        let replies = self.ask(&[range(&it.bids_key), range(&it.asks_key)], host)?;
         it.bids = replies.first().map(members).unwrap_or_default();
         it.asks = replies.get(1).map(members).unwrap_or_default();
         Ok(it)
@@ -153,7 +153,7 @@ impl Reader<'_> {
         let wanted =
             [&names.seq, &names.bid_qty, &names.ask_qty, &names.checksum, &names.seq_floor];
         let words = ["HMGET", key].into_iter().chain(wanted.into_iter().map(String::as_str));
-        let reply = self.ask(vec![Command::of(words)], host)?.pop().unwrap_or(Value::Null);
+        let reply = self.ask(&[Command::of(words)], host)?.pop().unwrap_or(Value::Null);
         let field = |index: usize| reply.items().get(index).and_then(text);
         Ok(Meta {
             seq: field(0),
@@ -181,7 +181,7 @@ impl Reader<'_> {
             let words = ["HMGET".to_owned(), key];
             Command::of(words.into_iter().chain(wanted.into_iter().cloned()))
         });
-        let replies = self.ask(commands.collect(), host)?;
+        let replies = self.ask(&commands.collect::<Vec<_>>(), host)?;
         let order = |(id, reply): (&String, &Value)| {
             let field = |index: usize| reply.items().get(index).and_then(text);
             Order {
@@ -206,7 +206,7 @@ impl Reader<'_> {
         loop {
             let start = all.last().map_or_else(|| "-".to_owned(), |it| format!("({}", it.entry));
             let command = Command::of(["XRANGE", key, &start, "+", "COUNT", &count]);
-            let reply = self.ask(vec![command], host)?.pop().unwrap_or(Value::Null);
+            let reply = self.ask(&[command], host)?.pop().unwrap_or(Value::Null);
             let entries = reply.items();
             all.extend(entries.iter().filter_map(|entry| self.trade(entry)));
             if entries.len() < ENTRIES_MAX {
