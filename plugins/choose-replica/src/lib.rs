@@ -62,7 +62,7 @@ impl Plugin for ChooseReplica {
             name: "choose-replica",
             version: env!("CARGO_PKG_VERSION"),
             summary: "Chooses the replica to promote, with a reason for each candidate",
-            redis_commands: &["PING", "INFO", "ROLE"],
+            redis_commands: &["PING", "INFO"],
             when_interrupted: "rerun",
         }
     }
@@ -86,10 +86,16 @@ impl Plugin for ChooseReplica {
         let nodes = drained(&cluster, host)?.nodes;
         let ranking = rank(&nodes, assessment, lineage);
         let best = ranking.candidates.first().filter(|it| it.eligible).ok_or_else(|| {
-            let each: Vec<String> =
-                ranking.candidates.iter().map(|it| format!("{}: {}", it.address, it.reason)).collect();
-            Fault::permanent("no-candidate", format!("no replica may be promoted. {}", each.join(". ")))
-                .with(json!({ "candidates": ranking.candidates }))
+            let each: Vec<String> = ranking
+                .candidates
+                .iter()
+                .map(|it| format!("{}: {}", it.address, it.reason))
+                .collect();
+            Fault::permanent(
+                "no-candidate",
+                format!("no replica may be promoted. {}", each.join(". ")),
+            )
+            .with(json!({ "candidates": ranking.candidates }))
         })?;
         if let Some(blocked) = ranking.blocked {
             return Ok(Output {
@@ -189,11 +195,11 @@ mod tests {
         ChooseReplica::run(input(&sim), &mut host).unwrap();
         assert!(host.sent.iter().all(|it| {
             let command = it.split(' ').nth(1).unwrap();
-            ["PING", "INFO", "ROLE"].contains(&command)
+            ["PING", "INFO"].contains(&command)
         }));
     }
 
-    /// Feeds a replica for its first few ROLEs.
+    /// Feeds a replica for its first few looks.
     struct Draining(Sim, u32);
 
     impl Responder for Draining {
@@ -203,7 +209,7 @@ mod tests {
             command: &[String],
             now_ms: u64,
         ) -> Result<Value, RedisError> {
-            if address == DATA[2] && command[0] == "ROLE" && self.1 > 0 {
+            if address == DATA[2] && command.join(" ") == "INFO replication" && self.1 > 0 {
                 self.1 -= 1;
                 self.0.node(2, |it| it.offset += 700);
             }

@@ -62,7 +62,8 @@ pub fn rank(nodes: &[Node], assessment: &Assessment, lineage: &Lineage) -> Ranki
         }
     }
     // A node that is master already was promoted by someone: it must stay so.
-    eligible.sort_by_key(|it| (!it.is_master(), Reverse(it.offset), it.priority, it.run_id.clone()));
+    eligible
+        .sort_by_key(|it| (!it.is_master(), Reverse(it.offset), it.priority, it.run_id.clone()));
     let blocked = eligible.first().and_then(|best| hidden(best, nodes, assessment, lineage));
     let mut candidates: Vec<Candidate> = (1..)
         .zip(eligible)
@@ -129,8 +130,9 @@ fn exclusion(node: &Node, lineage: &Lineage) -> Option<String> {
     if node.is_master() {
         return None;
     }
-    if node.offset.is_none_or(|it| it <= 0) {
-        return Some("never completed a synchronisation (offset 0 or -1)".into());
+    // Redis 7.0 server.c, genRedisInfoString: 1 without a master, present or cached.
+    if node.offset.is_none_or(|it| it <= 1) {
+        return Some("never completed a synchronisation (no offset)".into());
     }
     (node.priority == Some(0)).then(|| "replica-priority is 0: never promote".into())
 }
@@ -226,8 +228,8 @@ mod tests {
         refused(|it| it.syncing = true, "full copy");
         refused(|it| it.loading = true, "loading");
         refused(|it| it.priority = 0, "priority is 0");
-        refused(|it| it.offset = 0, "offset 0");
-        refused(|it| it.offset = -1, "offset 0 or -1");
+        refused(|it| it.offset = 0, "never completed");
+        refused(|it| it.offset = 1, "never completed");
         refused(|it| it.version = "6.2.14".into(), "older");
         refused(|it| it.keys = 0, "empty");
         refused(|it| it.offset = 999, "1 bytes behind");

@@ -46,25 +46,22 @@ pub(crate) fn converge<H: Host>(
     loop {
         let seen = look(cluster, Scope::Everyone, TIMEOUT_MS, host)?;
         still_master(&seen, input, &taken.master)?;
-        let wanted =
-            Configuration::for_master(&taken.master, &seen.sentinels, &input.assessment);
+        let wanted = Configuration::for_master(&taken.master, &seen.sentinels, &input.assessment);
         let rest = rest(cluster, &seen, input, &wanted);
         let waiting = rest.lagging.len() + rest.hanging.len();
         if waiting == 0 || host.now_ms() >= until_ms {
             return settle(&seen, &wanted, &rest, limit_ms, notes);
         }
-        let all: Vec<&str> =
-            rest.lagging.iter().chain(&rest.hanging).map(String::as_str).collect();
-        let message = format!("waiting for {}", all.join(", "));
+        let late: Vec<String> = rest.lagging.iter().chain(&rest.hanging).cloned().collect();
+        let message = format!("waiting for {}", late.join(", "));
         host.report(total.saturating_sub(waiting as u64), Some(total), &message);
-        if told != all.iter().map(|&it| it.to_owned()).collect::<Vec<_>>() {
-            told = all.iter().map(|&it| it.to_owned()).collect();
-            host.log(Level::Info, &message);
-            tell(cluster, &rest.requests, notes, host)?;
-        } else {
+        if late == told {
             host.sleep(POLL_MS);
-            tell(cluster, &rest.requests, notes, host)?;
+        } else {
+            host.log(Level::Info, &message);
+            told = late;
         }
+        tell(cluster, &rest.requests, notes, host)?;
     }
 }
 
@@ -154,7 +151,9 @@ fn tell<H: Host>(
                 }
                 let mut rewrite = Vec::new();
                 note_rewrite(&request.address, replies.get(1), &mut rewrite);
-                rewrite.into_iter().for_each(|it| add(notes, it));
+                for note in rewrite {
+                    add(notes, note);
+                }
             }
         }
     }
@@ -181,8 +180,7 @@ fn settle(
     let reachable = seen.sentinels.iter().filter(|it| !it.gone).count();
     let enough = usize::try_from(quorum).unwrap_or(1).min(reachable);
     let all: Vec<&str> = rest.lagging.iter().chain(&rest.hanging).map(String::as_str).collect();
-    let nodes_lag =
-        rest.lagging.iter().any(|it| seen.nodes.iter().any(|node| node.address == *it));
+    let nodes_lag = rest.lagging.iter().any(|it| seen.nodes.iter().any(|node| node.address == *it));
     if count < enough || nodes_lag {
         let why = format!(
             "{} is master, but after {limit_ms} ms these do not follow: {}; {count} of {} Sentinels have adopted, {enough} needed",

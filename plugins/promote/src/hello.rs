@@ -27,11 +27,7 @@ impl Configuration {
     /// The one that is on its way already, if a Sentinel follows it and nobody is
     /// above it, so that a second attempt does not raise the epoch again; else a new
     /// one above all that was ever seen.
-    pub(crate) fn for_master(
-        master: &str,
-        watchers: &[Watcher],
-        assessment: &Assessment,
-    ) -> Self {
+    pub(crate) fn for_master(master: &str, watchers: &[Watcher], assessment: &Assessment) -> Self {
         let epoch_of = |it: &Watcher| it.config_epoch;
         let ours = watchers.iter().filter(|it| it.names(master)).filter_map(epoch_of).max();
         let theirs = watchers.iter().filter(|it| !it.names(master)).filter_map(epoch_of).max();

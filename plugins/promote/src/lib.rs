@@ -121,7 +121,6 @@ impl Plugin for Promote {
             redis_commands: &[
                 "PING",
                 "INFO",
-                "ROLE",
                 "REPLICAOF",
                 "CONFIG|REWRITE",
                 "CONFIG|GET",

@@ -29,7 +29,7 @@ pub(crate) struct Taken {
 /// What the last look calls for.
 enum Next {
     /// This node is master already.
-    Adopt(Node),
+    Adopt(Box<Node>),
     /// A Sentinel is at work.
     Yield(String),
     /// The chosen one is fit and nobody is in the way.
@@ -71,7 +71,10 @@ pub(crate) fn take_over<H: Host>(
                     return Err(Fault::retryable("failover-in-progress", why));
                 }
                 if !yielded {
-                    host.log(Level::Info, &format!("waiting for the failover of Sentinel {sentinel}"));
+                    host.log(
+                        Level::Info,
+                        &format!("waiting for the failover of Sentinel {sentinel}"),
+                    );
                 }
                 (yielded, just_yielded) = (true, true);
                 host.report(0, None, "waiting for a Sentinel's own failover");
@@ -135,7 +138,7 @@ fn next(seen: &Look, input: &Input) -> Result<Next, Fault> {
 /// A master of this history may be adopted, whoever made it; another never.
 fn adopt(master: &Node, input: &Input) -> Result<Next, Fault> {
     if master.is_of(&input.replid) {
-        return Ok(Next::Adopt(master.clone()));
+        return Ok(Next::Adopt(Box::new(master.clone())));
     }
     let why = format!(
         "{} is master, but of another history ({}) than {}: a person has to look",
@@ -157,7 +160,10 @@ fn fit(seen: &Look, input: &Input) -> Result<(), Fault> {
         return Err(Fault::retryable("chosen-unreachable", format!("{address}: {error}")));
     }
     let changed = |what: String| {
-        Err(Fault::permanent("chosen-changed", format!("{address} {what}; assess and choose again")))
+        Err(Fault::permanent(
+            "chosen-changed",
+            format!("{address} {what}; assess and choose again"),
+        ))
     };
     if node.run_id.as_deref() != Some(input.run_id.as_str()) {
         return changed("was restarted since it was chosen".into());

@@ -37,12 +37,8 @@ fn settled(sim: &Sim, master: &str) {
         assert_eq!(sentinel.master, master, "{}", sentinel.address);
         assert!(sentinel.phantoms.is_empty(), "{:?}", sentinel.phantoms);
     }
-    let epochs: Vec<i64> = world
-        .sentinels
-        .iter()
-        .filter(|it| it.down.is_none())
-        .map(|it| it.config_epoch)
-        .collect();
+    let epochs: Vec<i64> =
+        world.sentinels.iter().filter(|it| it.down.is_none()).map(|it| it.config_epoch).collect();
     assert!(epochs.windows(2).all(|it| it[0] == it[1]), "{epochs:?}");
 }
 

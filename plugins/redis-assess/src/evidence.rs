@@ -116,26 +116,27 @@ fn unknown(master: Option<&str>, reason: impl Into<String>) -> Judgement {
 pub fn named_master(look: &Look) -> Option<String> {
     let by_sentinels: Vec<&str> = look.watching().filter_map(|it| it.master.as_deref()).collect();
     if !by_sentinels.is_empty() {
-        return spelled(look, majority(&by_sentinels)?);
+        return majority(&by_sentinels).map(|it| spelled(look, it));
     }
     let replicas = look.nodes.iter().filter(|it| it.is_replica());
     let by_replicas: Vec<&str> = replicas.filter_map(|it| it.master_host_port.as_deref()).collect();
     if let Some(named) = majority(&by_replicas) {
-        return spelled(look, named);
+        return Some(spelled(look, named));
     }
     let mut masters = look.masters();
     masters.next().filter(|_| masters.next().is_none()).map(|it| it.address.clone())
 }
 
 /// As baton.toml spells it, where it lists it.
-fn spelled(look: &Look, address: &str) -> Option<String> {
-    Some(look.node(address).map_or_else(|| address.to_owned(), |node| node.address.clone()))
+fn spelled(look: &Look, address: &str) -> String {
+    look.node(address).map_or_else(|| address.to_owned(), |node| node.address.clone())
 }
 
 fn majority<'a>(votes: &[&'a str]) -> Option<&'a str> {
-    votes.iter().copied().find(|one| {
-        votes.iter().filter(|other| same_address(one, other)).count() * 2 > votes.len()
-    })
+    votes
+        .iter()
+        .copied()
+        .find(|one| votes.iter().filter(|other| same_address(one, other)).count() * 2 > votes.len())
 }
 
 /// One reachable master, and nobody says that it is another.
@@ -243,7 +244,10 @@ fn judge_absent(look: &Look, named: &str, patience: Patience) -> Judgement {
         ),
         Health::Barred => unknown(
             Some(named),
-            format!("{named} did not let us look, which says nothing about its health: {}", why(master)),
+            format!(
+                "{named} did not let us look, which says nothing about its health: {}",
+                why(master)
+            ),
         ),
         Health::Refused | Health::Silent => judge_dead(look, master, patience),
     }
@@ -263,7 +267,9 @@ fn judge_dead(look: &Look, master: &Node, patience: Patience) -> Judgement {
     if followers.len() + left == 0 {
         return unknown(
             Some(address),
-            format!("{address} {seen}, but no replica of it is reachable to confirm: that proves nothing"),
+            format!(
+                "{address} {seen}, but no replica of it is reachable to confirm: that proves nothing"
+            ),
         );
     }
     let watching: Vec<&Watcher> = look.watching().filter(|it| !it.tilt).collect();
@@ -291,11 +297,13 @@ fn judge_dead(look: &Look, master: &Node, patience: Patience) -> Judgement {
     if refused && within_grace(&followers, patience.restart_grace_ms) {
         return unknown(
             Some(address),
-            format!("{address} refuses connections; its supervisor has {} ms to restart it", patience.restart_grace_ms),
+            format!(
+                "{address} refuses connections; its supervisor has {} ms to restart it",
+                patience.restart_grace_ms
+            ),
         );
     }
-    let evidence =
-        if sentinels_gone { Evidence::SentinelQuorumLost } else { Evidence::DeadMaster };
+    let evidence = if sentinels_gone { Evidence::SentinelQuorumLost } else { Evidence::DeadMaster };
     let reason = format!(
         "{address} {seen}, {} of its replicas reachable and none hears it, {down} of {} Sentinels take it for down",
         followers.len() + left,

@@ -9,9 +9,9 @@ use baton_topology::{Assessment, Lineage, Look, Scope, Verdict, look};
 use evidence::{Judgement, Patience, confirm, judge};
 use serde::Deserialize;
 
-/// Longest wait for a member, ms, connecting included. On the way of every
-/// failover from a hang, so short; a member slower than this is not well.
-const TIMEOUT_MS: u32 = 500;
+/// Longest wait for a member, ms, connecting included. One member that hangs makes
+/// every look take this long, so it stands between a dead master and its successor.
+const TIMEOUT_MS: u32 = 300;
 
 /// Between the two looks that a death needs, ms.
 const CONFIRM_MS: u32 = 100;
@@ -41,7 +41,6 @@ impl Plugin for RedisAssess {
             redis_commands: &[
                 "PING",
                 "INFO",
-                "ROLE",
                 "SENTINEL|MASTER",
                 "SENTINEL|GET-MASTER-ADDR-BY-NAME",
                 "SENTINEL|SENTINELS",
@@ -93,7 +92,8 @@ pub fn lineage(look: &Look, master: Option<&str>) -> Option<Lineage> {
     let master = master?;
     let living = look.node(master).filter(|it| it.is_master()).and_then(|it| it.replid.clone());
     let replid = living.or_else(|| carried(look, master))?;
-    let offset = look.nodes.iter().filter(|it| it.is_of(&replid)).filter_map(|it| it.offset).max()?;
+    let offset =
+        look.nodes.iter().filter(|it| it.is_of(&replid)).filter_map(|it| it.offset).max()?;
     Some(Lineage { replid, offset })
 }
 

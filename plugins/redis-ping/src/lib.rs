@@ -118,8 +118,11 @@ mod tests {
 
     #[test]
     fn one_member_only_where_asked() {
-        let mut fake = FakeCluster::new("bondx", &["n:1", "n:2"], &[])
-            .on("n:2", "PING", vec![Value::Simple("PONG".into())]);
+        let mut fake = FakeCluster::new("bondx", &["n:1", "n:2"], &[]).on(
+            "n:2",
+            "PING",
+            vec![Value::Simple("PONG".into())],
+        );
         let input = Input { cluster: "bondx".into(), address: Some("n:2".into()) };
         assert_eq!(RedisPing::run(input, &mut fake).unwrap().members.len(), 1);
         assert_eq!(fake.sent, ["n:2 PING"]);

@@ -45,7 +45,7 @@ macro_rules! export {
                     $crate::wasm::run::<$plugin>(context, &input)
                 }
             }
-            $crate::wasm::export_plugin!(Component with_types_in $crate::wasm::bindings);
+    $crate::wasm::export_plugin!(Component with_types_in $crate::wasm::bindings);
         };
     };
 }

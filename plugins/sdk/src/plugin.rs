@@ -54,7 +54,11 @@ pub fn run_json<P: Plugin, H: Host>(input: &str, host: &mut H) -> Result<String,
 }
 
 fn schema<T: JsonSchema>() -> String {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value().to_string()
+    SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
+        .to_string()
 }
 
 /// JSON Schema (2020-12) of a plugin's input.

@@ -10,10 +10,9 @@ pub fn same_address(one: &str, other: &str) -> bool {
 }
 
 fn canonical(address: &str) -> String {
-    address.strip_prefix("localhost:").map_or_else(
-        || address.replace(['[', ']'], ""),
-        |port| format!("127.0.0.1:{port}"),
-    )
+    address
+        .strip_prefix("localhost:")
+        .map_or_else(|| address.replace(['[', ']'], ""), |port| format!("127.0.0.1:{port}"))
 }
 
 /// Host and port as commands want them; an IPv6 host loses its brackets.

@@ -82,8 +82,11 @@ pub fn look<H: Host>(
             answer => Ok(answer),
         }
     };
-    let nodes = data.iter().map(|it| Ok(Node::read(it, &next(it)?))).collect::<Result<_, Fault>>()?;
-    let sentinels =
-        sentinels.iter().map(|it| Ok(Watcher::read(it, &next(it)?))).collect::<Result<_, Fault>>()?;
+    let nodes =
+        data.iter().map(|it| Ok(Node::read(it, &next(it)?))).collect::<Result<_, Fault>>()?;
+    let sentinels = sentinels
+        .iter()
+        .map(|it| Ok(Watcher::read(it, &next(it)?)))
+        .collect::<Result<_, Fault>>()?;
     Ok(Look { at_ms, nodes, sentinels })
 }

@@ -1,7 +1,7 @@
 //! What one data node says of itself.
 
 use baton_plugin::JsonSchema;
-use baton_plugin::redis::{Command, ErrorKind, Info, RedisError, Role, Value};
+use baton_plugin::redis::{Command, ErrorKind, Info, RedisError, Value};
 use serde::{Deserialize, Serialize};
 
 /// How a node met our connection.
@@ -42,7 +42,8 @@ pub struct Node {
     /// First offset that is no longer of `replid2`; -1 if none.
     pub second_repl_offset: Option<i64>,
     /// Bytes of its history: `master_repl_offset` of a master, `slave_repl_offset`
-    /// (processed) of a replica, ROLE's -1 where it never was connected.
+    /// (processed) of a replica; a replica that never synchronised shows 1 or less.
+    /// Not ROLE's: that is -1 for every replica whose link is down.
     pub offset: Option<i64>,
     /// A replica's master.
     pub master_host_port: Option<String>,
@@ -73,7 +74,7 @@ pub struct Node {
 impl Node {
     /// What to ask a data node. All of it is answered while loading.
     pub fn questions() -> Vec<Command> {
-        ["PING", "INFO replication", "INFO server", "INFO persistence", "INFO keyspace", "ROLE"]
+        ["PING", "INFO replication", "INFO server", "INFO persistence", "INFO keyspace"]
             .map(Command::line)
             .into()
     }
@@ -135,7 +136,6 @@ impl Node {
                 all.extend(info);
             }
         }
-        let role = values.get(5).and_then(Role::from_value);
         let Some(said) = all.get("role") else {
             let health = if complaint.as_deref().is_some_and(is_about_rights) {
                 Health::Barred
@@ -152,12 +152,8 @@ impl Node {
             };
         };
         let text = |name: &str| all.get(name).map(str::to_owned);
-        let is_replica = said == "slave";
-        let offset = match role {
-            Some(Role::Replica { offset: -1, .. }) => Some(-1),
-            _ if is_replica => all.int("slave_repl_offset"),
-            _ => all.int("master_repl_offset"),
-        };
+        let offset =
+            all.int(if said == "slave" { "slave_repl_offset" } else { "master_repl_offset" });
         let master = all.get("master_host").zip(all.get("master_port"));
         Self {
             address: address.into(),

@@ -208,19 +208,19 @@ impl World {
             return Ok(Value::Error(complaint.clone()));
         }
         Ok(match words {
-            ["PING"] if self.nodes[index].loading => Value::Error("LOADING Redis is loading".into()),
+            ["PING"] if self.nodes[index].loading => {
+                Value::Error("LOADING Redis is loading".into())
+            }
             ["PING"] => Value::Simple("PONG".into()),
             ["INFO", section] => Value::from(self.info(index, section).as_str()),
             ["ROLE"] => self.role(index),
             ["REPLICAOF", "NO", "ONE"] => self.promote(index),
-            ["REPLICAOF", host, port] => self.follow(index, format!("{host}:{port}")),
+            ["REPLICAOF", host, port] => self.follow(index, &format!("{host}:{port}")),
             ["CONFIG", "REWRITE"] if self.nodes[index].read_only_config => {
                 Value::Error("ERR Rewriting config file: Read-only file system".into())
             }
             ["CONFIG", "REWRITE"] => ok(),
-            ["CONFIG", "GET", name] => {
-                texts(&[name, &self.nodes[index].min_replicas.to_string()])
-            }
+            ["CONFIG", "GET", name] => texts(&[name, &self.nodes[index].min_replicas.to_string()]),
             ["SET", _, _, "PX", _] if self.nodes[index].follows.is_some() => {
                 Value::Error("READONLY You can't write against a read only replica.".into())
             }
@@ -251,8 +251,8 @@ impl World {
         ok()
     }
 
-    fn follow(&mut self, index: usize, master: String) -> Value {
-        self.nodes[index].follows = Some(master.clone());
+    fn follow(&mut self, index: usize, master: &str) -> Value {
+        self.nodes[index].follows = Some(master.to_owned());
         if let Some(at) = self.nodes.iter().position(|it| it.address == master) {
             self.catch_up(at);
         }
@@ -281,13 +281,15 @@ impl World {
             None => Value::List(vec!["master".into(), Value::Int(node.offset), texts(&[])]),
             Some(master) => {
                 let (host, port) = master.split_once(':').expect("host:port");
-                let link = if self.link_up(node) { "connected" } else { "connect" };
+                // As Redis does: no offset while the link is down.
+                let (link, offset) =
+                    if self.link_up(node) { ("connected", node.offset) } else { ("connect", -1) };
                 Value::List(vec![
                     "slave".into(),
                     host.into(),
                     Value::Int(port.parse().expect("a port")),
                     link.into(),
-                    Value::Int(node.offset),
+                    Value::Int(offset),
                 ])
             }
         }
@@ -300,9 +302,10 @@ impl World {
             "persistence" => format!("loading:{}\r\n", u8::from(node.loading)),
             "keyspace" if node.keys > 0 => format!("db0:keys={},expires=0\r\n", node.keys),
             "replication" => {
-                let attached = self.nodes.iter().filter(|it| {
-                    it.follows.as_ref() == Some(&node.address) && it.down.is_none()
-                });
+                let attached = self
+                    .nodes
+                    .iter()
+                    .filter(|it| it.follows.as_ref() == Some(&node.address) && it.down.is_none());
                 let head = format!(
                     "connected_slaves:{}\r\nmaster_replid:{}\r\nmaster_replid2:{}\r\nmaster_repl_offset:{}\r\nsecond_repl_offset:{}\r\n",
                     attached.count(),
@@ -314,7 +317,10 @@ impl World {
                 let Some(master) = &node.follows else { return format!("role:master\r\n{head}") };
                 let (host, port) = master.split_once(':').expect("host:port");
                 let link = if self.link_up(node) {
-                    format!("master_link_status:up\r\nmaster_last_io_seconds_ago:{}", node.last_io_s)
+                    format!(
+                        "master_link_status:up\r\nmaster_last_io_seconds_ago:{}",
+                        node.last_io_s
+                    )
                 } else {
                     "master_link_status:down\r\nmaster_last_io_seconds_ago:-1\r\nmaster_link_down_since_seconds:1".into()
                 };
@@ -329,12 +335,7 @@ impl World {
         }
     }
 
-    fn sentinel(
-        &mut self,
-        index: usize,
-        words: &[&str],
-        now_ms: u64,
-    ) -> Result<Value, RedisError> {
+    fn sentinel(&mut self, index: usize, words: &[&str], now_ms: u64) -> Result<Value, RedisError> {
         let peers: Vec<(String, String)> = self
             .sentinels
             .iter()

@@ -14,6 +14,7 @@ pub struct Peer {
 }
 
 /// One Sentinel.
+#[allow(clippy::struct_excessive_bools, reason = "each is one answer, independent of the others")]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Watcher {
     /// `host:port`, as baton.toml spells it.
