@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use baton_core::id::{RunId, Side};
+use baton_core::id::RunId;
 use baton_core::run::event::{Begun, Event};
 use baton_core::run::{RULES_VERSION, Run, apply, outstanding};
-use baton_core::workflow::plan::{Action, Plan};
+use baton_core::workflow::plan::Plan;
 use baton_core::workflow::{Library, PluginFacts, check};
 
 use super::index::Index;
@@ -68,13 +68,7 @@ impl Runner {
         for id in &ids {
             let Some(live) = self.runs.get(id) else { continue };
             let plan = Arc::clone(&live.plan);
-            for attempt in live.run.running() {
-                // A child run goes on by itself and reports to its parent when it closes.
-                let child = attempt.side == Side::Do
-                    && matches!(plan.step(attempt.place.step).action, Action::Workflow(_));
-                if child {
-                    continue;
-                }
+            for attempt in live.run.cut_off(&plan) {
                 tracing::warn!(run = %id, step = plan.step(attempt.place.step).name, attempt = attempt.number, "attempt was cut off; the run goes on");
                 let at = stage.now;
                 if let Err(illegal) = self.event(&mut stage, id, Event::Interrupted { at, attempt }) {
