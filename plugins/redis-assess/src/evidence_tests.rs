@@ -77,6 +77,13 @@ fn one_replica_that_still_hears_the_master_means_that_we_are_cut_off() {
 }
 
 #[test]
+fn a_refused_connection_with_an_idle_but_open_link_is_not_a_killed_process() {
+    let sim = Sim::killed();
+    (1..3).for_each(|index| sim.node(index, |it| (it.link, it.last_io_s) = (Some(true), 30)));
+    check(&sim, Evidence::UnreachableFromEngine, Verdict::Unknown);
+}
+
+#[test]
 fn a_hang_needs_most_sentinels() {
     let sim = hung();
     check(&sim, Evidence::Unknown, Verdict::Unknown);
