@@ -192,7 +192,9 @@ fn module(line: &str) -> Result<Option<Module>> {
     let message: serde_json::Value =
         serde_json::from_str(line).context("cargo wrote a line that is no JSON")?;
     let is_guest = message["reason"] == "compiler-artifact"
-        && message["target"]["crate_types"].as_array().is_some_and(|it| it.contains(&"cdylib".into()));
+        && message["target"]["crate_types"]
+            .as_array()
+            .is_some_and(|it| it.contains(&"cdylib".into()));
     let wasm = message["filenames"]
         .as_array()
         .into_iter()
