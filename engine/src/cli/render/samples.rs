@@ -127,10 +127,7 @@ pub(super) fn run(state: &str) -> RunView {
     let verify = StepView {
         kind: "workflow".to_owned(),
         child: Some("5f0c1ad2-0000-5000-8000-000000000001".to_owned()),
-        ..past(
-            step("verify", "verify-redis", "running"),
-            vec![attempt(1, 6_000, None, "running")],
-        )
+        ..past(step("verify", "verify-redis", "running"), vec![attempt(1, 6_000, None, "running")])
     };
     let scan = StepView {
         progress: Some(ProgressView { done: 120, total: Some(200), message: "instruments".into() }),
@@ -147,6 +144,7 @@ pub(super) fn run(state: &str) -> RunView {
     };
     let page = StepView {
         when: Some("status.verify == 'failed'".to_owned()),
+        question: Some("its condition does not hold".to_owned()),
         ..step("page", "page", "skipped")
     };
     let report = StepView {

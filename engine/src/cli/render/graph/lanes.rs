@@ -145,18 +145,23 @@ mod tests {
 
     #[test]
     fn a_chain_is_one_lane() {
-        check(&[&[], &[0], &[1]], &expect![[r#"
+        check(
+            &[&[], &[0], &[1]],
+            &expect![[r"
             0
             │
             1
             │
             2
-        "#]]);
+        "]],
+        );
     }
 
     #[test]
     fn a_diamond_opens_and_closes() {
-        check(&[&[], &[0], &[0], &[1, 2]], &expect![[r#"
+        check(
+            &[&[], &[0], &[0], &[1, 2]],
+            &expect![[r"
             0
             ├─╮
             │ 1
@@ -164,12 +169,15 @@ mod tests {
             2 │
             ├─╯
             3
-        "#]]);
+        "]],
+        );
     }
 
     #[test]
     fn a_lane_runs_past_steps_that_do_not_need_it() {
-        check(&[&[], &[0], &[1], &[0, 2], &[]], &expect![[r#"
+        check(
+            &[&[], &[0], &[1], &[0, 2], &[]],
+            &expect![[r"
             0
             ├─╮
             │ 1
@@ -178,12 +186,15 @@ mod tests {
             ├─╯
             3
             4
-        "#]]);
+        "]],
+        );
     }
 
     #[test]
     fn many_needs_come_together() {
-        check(&[&[], &[], &[], &[], &[0, 2, 3], &[1, 4]], &expect![[r#"
+        check(
+            &[&[], &[], &[], &[], &[0, 2, 3], &[1, 4]],
+            &expect![[r"
             0
             │ 1
             │ │ 2
@@ -192,6 +203,7 @@ mod tests {
             4 │
             ├─╯
             5
-        "#]]);
+        "]],
+        );
     }
 }
