@@ -135,12 +135,7 @@ impl Library {
     /// If it cannot be read, is no text, or is too large.
     pub fn add_file(&mut self, path: &Path) -> Result<String, ReadError> {
         let wrong = |message: String| ReadError { path: path.to_owned(), message };
-        let unreadable = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => wrong("there is no such file".to_owned()),
-            io::ErrorKind::IsADirectory => wrong("a folder; name the files in it".to_owned()),
-            io::ErrorKind::InvalidData => wrong("not a text file in UTF-8".to_owned()),
-            _ => wrong(format!("cannot be read: {error}")),
-        };
+        let unreadable = |error: io::Error| wrong(why(&error));
         let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
         if bytes > WORKFLOW_BYTES_MAX as u64 {
             return Err(wrong(format!(
@@ -171,6 +166,19 @@ impl Library {
             || flaws.to_string(),
             |source| flaws.render(&source.path.display().to_string(), &source.text),
         )
+    }
+}
+
+/// Why a file cannot be read, without the system's numbers where they tell nothing.
+fn why(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else if error.kind() == io::ErrorKind::IsADirectory {
+        "a folder; name the files in it".to_owned()
+    } else if error.kind() == io::ErrorKind::InvalidData {
+        "not a text file in UTF-8".to_owned()
+    } else {
+        format!("cannot be read: {error}")
     }
 }
 

@@ -1,5 +1,6 @@
 //! Talks to a running `baton serve`.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -139,7 +140,7 @@ impl Client {
                 [("workflow", &wanted.workflow), ("state", &wanted.state), ("before", &before)];
             for (name, value) in asked {
                 if let Some(value) = value {
-                    path.push_str(&format!("&{name}={}", escape(value)));
+                    let _ = write!(path, "&{name}={}", escape(value));
                 }
             }
             let page: Page = self.get(&path).await?;

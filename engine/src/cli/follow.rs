@@ -1,5 +1,6 @@
 //! Follows a run until it is closed: redrawn on a terminal, lines on a pipe.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use baton_core::id::RunId;
@@ -22,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Between two frames on a terminal.
 const FRAME: Duration = Duration::from_millis(live::FRAME_MS);
 /// A server that is started again answers within this time; a run goes on with it.
-const ABSENCE_MAX: Duration = Duration::from_secs(60);
+const ABSENCE_MAX: Duration = Duration::from_mins(1);
 
 /// Where the run is.
 pub(super) enum Source {
@@ -231,7 +232,7 @@ impl Screen {
                 last.push('\n');
                 last.push_str(&live::faults(view, look));
                 if !view.output.is_null() {
-                    last.push_str(&format!("  output {}\n", words::pairs(&view.output)));
+                    let _ = writeln!(last, "  output {}", words::pairs(&view.output));
                 }
                 out.print(&last)
             }

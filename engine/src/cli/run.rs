@@ -109,7 +109,7 @@ impl Run {
             match self.format.output {
                 Output::Text => out.print(&format!("{run}\n"))?,
                 Output::Json => {
-                    out.json(&serde_json::json!({ "run": begun.run, "outcome": begun.outcome }))?
+                    out.json(&serde_json::json!({ "run": begun.run, "outcome": begun.outcome }))?;
                 }
             }
             return Ok(Exit::Good);

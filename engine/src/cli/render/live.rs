@@ -18,7 +18,7 @@ const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "�
 /// there are too many, those that are settled or not yet due are folded first.
 pub(crate) fn frame(run: &RunView, tick: usize, rows: usize, look: Look) -> Vec<String> {
     let mut lines = vec![Line { weight: 0, text: heading(run, look) }];
-    let width = names(run).map(|name| console::measure_text_width(name)).max().unwrap_or(0);
+    let width = names(run).map(console::measure_text_width).max().unwrap_or(0);
     let drawing = Drawing { run, tick, width, look };
     for step in &run.steps {
         drawing.step("  ", step, &mut lines);

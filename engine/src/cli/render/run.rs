@@ -1,5 +1,7 @@
 //! `baton show`: one run as a tree.
 
+use std::fmt::Write as _;
+
 use baton_core::{Json, Millis};
 
 use super::look::{Look, Tone, mark, spoken};
@@ -251,7 +253,7 @@ fn tried(attempt: &AttemptView, now: Millis) -> String {
         clean(&attempt.end)
     );
     if let Some(fault) = &attempt.fault {
-        text.push_str(&format!(": {}: {}", clean(&fault.code), clean(&fault.message)));
+        let _ = write!(text, ": {}: {}", clean(&fault.code), clean(&fault.message));
     }
     text
 }

@@ -95,7 +95,7 @@ fn joint(
         let up = sources.contains(&column);
         let down = column == own || after.get(column).copied().flatten().is_some();
         row.push(if joins {
-            corner(up, down, column > first, column < last)
+            corner([up, down, column > first, column < last])
         } else if passes {
             '│'
         } else if (first..last).contains(&column) {
@@ -108,8 +108,9 @@ fn joint(
     row
 }
 
-fn corner(up: bool, down: bool, left: bool, right: bool) -> char {
-    match (up, down, left, right) {
+/// The sign that reaches up, down, left and right where its side is set.
+fn corner(sides: [bool; 4]) -> char {
+    match sides.into() {
         (true, true, false, false) => '│',
         (true, true, false, true) => '├',
         (true, true, true, false) => '┤',
