@@ -131,14 +131,17 @@ async fn open(
     let folder = config.paths.data.join("journal");
     let files: Vec<(PathBuf, Digest)> = plugins
         .iter()
-        .map(|(name, plugin)| (config.paths.plugins.join(format!("{name}.wasm")), plugin.info().digest))
+        .map(|(name, plugin)| {
+            (config.paths.plugins.join(format!("{name}.wasm")), plugin.info().digest)
+        })
         .collect();
     let open = move || -> Result<Arc<dyn Journal>, StartError> {
         fs::create_dir_all(&folder).map_err(|error| {
             StartError::new(format!("cannot create {}: {error}", folder.display()))
                 .help("give the user that runs Baton the folder, or set [paths] data")
         })?;
-        let journal = SledJournal::open(&folder).map_err(|error| StartError::new(error.to_string()))?;
+        let journal =
+            SledJournal::open(&folder).map_err(|error| StartError::new(error.to_string()))?;
         for (file, digest) in files {
             keep(&journal, &file, digest)?;
         }
@@ -185,8 +188,9 @@ impl Engine {
         let token = token.map_err(|error| StartError::new(format!("[server] token: {error}")))?;
         let address = listener.local_addr().map_err(|error| StartError::new(error.to_string()))?;
         let sign = config.paths.data.join("listening");
-        hang_out(&sign, address)
-            .map_err(|error| StartError::new(format!("cannot write {}: {error}", sign.display())))?;
+        hang_out(&sign, address).map_err(|error| {
+            StartError::new(format!("cannot write {}: {error}", sign.display()))
+        })?;
         let state = http::State::new(self.handle.clone(), hooks, catalog, token);
         let (shutdown, end) = oneshot::channel();
         let server = http::serve(listener, http::router(state), async {

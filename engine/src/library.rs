@@ -135,13 +135,14 @@ impl Library {
     /// If it cannot be read, is no text, or is too large.
     pub fn add_file(&mut self, path: &Path) -> Result<String, ReadError> {
         let wrong = |message: String| ReadError { path: path.to_owned(), message };
-        let bytes = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
+        let unreadable = |error: io::Error| wrong(why(&error));
+        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
         if bytes > WORKFLOW_BYTES_MAX as u64 {
             return Err(wrong(format!(
                 "{bytes} bytes; a workflow file has at most {WORKFLOW_BYTES_MAX}"
             )));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let name = name.ok_or_else(|| wrong("a workflow file is named <name>.toml".to_owned()))?;
         let text: Arc<str> = text.into();
@@ -165,6 +166,19 @@ impl Library {
             || flaws.to_string(),
             |source| flaws.render(&source.path.display().to_string(), &source.text),
         )
+    }
+}
+
+/// Why a file cannot be read, without the system's numbers where they tell nothing.
+fn why(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else if error.kind() == io::ErrorKind::IsADirectory {
+        "a folder; name the files in it".to_owned()
+    } else if error.kind() == io::ErrorKind::InvalidData {
+        "not a text file in UTF-8".to_owned()
+    } else {
+        format!("cannot be read: {error}")
     }
 }
 

@@ -24,7 +24,6 @@ mod timers;
 pub mod view;
 pub mod watch;
 
-
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,8 +43,8 @@ use crate::journal::{Closed, Journal, JournalError};
 
 pub use ephemeral::look;
 pub use handle::{Admission, Begin, BeginError, CommandError, Filter, Handle, Stats};
-pub use render::archive;
 use index::Index;
+pub use render::archive;
 use timers::Timers;
 use view::{ProgressView, RunView, Summary};
 
@@ -223,7 +222,8 @@ struct Clock {
 impl Clock {
     fn now(&mut self) -> Millis {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now = since.map_or(0, |since| Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX));
+        let now =
+            since.map_or(0, |since| Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX));
         self.latest = self.latest.max(now);
         self.latest
     }
@@ -242,7 +242,8 @@ pub async fn start(
 ) -> Result<(Handle, usize), JournalError> {
     let (outbox, inbox) = mpsc::channel(INBOX_INPUTS_MAX);
     let (changes, seen) = signal::channel(0);
-    let builds = loaded.plugins.values().map(|plugin| (plugin.info().digest, plugin.clone())).collect();
+    let builds =
+        loaded.plugins.values().map(|plugin| (plugin.info().digest, plugin.clone())).collect();
     let mut runner = Runner {
         journal,
         host,

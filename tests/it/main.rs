@@ -3,5 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
+mod cli;
 mod flaws;
 mod lab;

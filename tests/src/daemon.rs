@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -27,6 +27,20 @@ pub struct Home {
     pub folder: PathBuf,
     /// Environment variables, secrets among them.
     pub environment: Vec<(String, String)>,
+}
+
+impl Home {
+    /// Where all that Baton says goes, across its kills and restarts.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("baton.log")
+    }
+
+    /// The last lines of that.
+    pub fn last_lines(&self) -> String {
+        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
 }
 
 /// A running `baton serve`; killed on drop.
@@ -57,7 +71,7 @@ impl Daemon {
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
             folder: home.folder.clone(),
-            log: log_file(&home.folder)?,
+            log: log_file(home)?,
         })?;
         let ready = wait_for("baton serve is ready", READY_WITHIN, || {
             if !process.running() {
@@ -69,8 +83,8 @@ impl Daemon {
         });
         match ready {
             Ok(Some(address)) => Ok(Self { process, address }),
-            Ok(None) => bail!("baton serve ended at its start:\n{}", last_lines(&home.folder)),
-            Err(error) => Err(error.context(last_lines(&home.folder))),
+            Ok(None) => bail!("baton serve ended at its start:\n{}", home.last_lines()),
+            Err(error) => Err(error.context(home.last_lines())),
         }
     }
 
@@ -138,15 +152,8 @@ pub fn closed(state: &str) -> bool {
     matches!(state, "succeeded" | "failed" | "cancelled" | "timed-out" | "unreadable")
 }
 
-/// The last lines of the log of the Baton that runs in `folder`.
-pub fn last_lines(folder: &Path) -> String {
-    let text = fs::read_to_string(folder.join("baton.log")).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
-}
-
-fn log_file(folder: &Path) -> Result<File> {
-    let path = folder.join("baton.log");
+fn log_file(home: &Home) -> Result<File> {
+    let path = home.log();
     let opened = OpenOptions::new().create(true).append(true).open(&path);
     opened.with_context(|| format!("open {}", path.display()))
 }

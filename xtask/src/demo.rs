@@ -11,6 +11,9 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
+use self::incident::Incident;
+use self::stage::Stage;
+use self::summary::Settled;
 use crate::shell::{Phases, cargo, run};
 use crate::{install, plugins};
 
@@ -74,23 +77,31 @@ pub(crate) fn play(root: &Path, course: Course) -> Result<bool> {
     phases.phase("build the plugins", || plugins::build(root))?;
     phases.phase("build baton", || run(&mut cargo(root, &["build", "--package", "baton"])))?;
 
-    let mut stage = stage::Stage::set(root, course, &mut phases)?;
-    let incident = incident::unfold(&mut stage, &mut phases)?;
-    let settled = phases.phase("count what was lost, and verify once more at rest", || {
-        summary::settle(&mut stage, &incident)
-    })?;
+    let folder = root.join("target/demo");
+    fs::create_dir_all(&folder)?;
+    let mut stage = Stage::set(root, course, &mut phases)?;
+    let played = unfold(&mut stage, &mut phases);
+    // Kept also when it went wrong: that is when it is read.
+    fs::copy(stage.home.log(), folder.join("baton.log"))?;
     phases.phase("stop everything", || {
         drop(stage);
         Ok(())
     })?;
 
+    let (incident, settled) = played?;
     let summary = &settled.summary;
-    let folder = root.join("target/demo");
-    fs::create_dir_all(&folder)?;
     fs::write(folder.join("summary.json"), serde_json::to_string_pretty(summary)? + "\n")?;
     fs::write(folder.join("report.md"), report::text(&incident, &settled, phases.done()))?;
     phases.print_all();
     summary.print();
-    println!("\nwritten: target/demo/report.md and target/demo/summary.json");
+    println!("\nwritten to target/demo: report.md, summary.json and baton.log");
     Ok(summary.good())
+}
+
+fn unfold(stage: &mut Stage, phases: &mut Phases) -> Result<(Incident, Settled)> {
+    let incident = incident::unfold(stage, phases)?;
+    let settled = phases.phase("count what was lost, and verify once more at rest", || {
+        summary::settle(stage, &incident)
+    })?;
+    Ok((incident, settled))
 }

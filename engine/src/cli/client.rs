@@ -1,5 +1,6 @@
 //! Talks to a running `baton serve`.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -40,10 +41,7 @@ pub(super) enum ClientError {
     /// Nobody listens there.
     Absent(String),
     /// It answered with a problem.
-    Problem {
-        status: StatusCode,
-        detail: String,
-    },
+    Problem { status: StatusCode, detail: String },
     /// It did not answer in time, or not as Baton does.
     Broken(String),
 }
@@ -138,14 +136,11 @@ impl Client {
         loop {
             let limit = (wanted.limit - all.len()).clamp(1, PAGE_MAX);
             let mut path = format!("/runs?limit={limit}");
-            let asked = [
-                ("workflow", &wanted.workflow),
-                ("state", &wanted.state),
-                ("before", &before),
-            ];
+            let asked =
+                [("workflow", &wanted.workflow), ("state", &wanted.state), ("before", &before)];
             for (name, value) in asked {
                 if let Some(value) = value {
-                    path.push_str(&format!("&{name}={}", escape(value)));
+                    let _ = write!(path, "&{name}={}", escape(value));
                 }
             }
             let page: Page = self.get(&path).await?;
@@ -291,8 +286,9 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::Absent(base) => Self::new(format!("nobody listens at {base}"))
                 .help("start `baton serve`, or name another server with --server"),
-            ClientError::Problem { status: StatusCode::UNAUTHORIZED, detail } => Self::new(detail)
-                .help("put the server's token into BATON_TOKEN"),
+            ClientError::Problem { status: StatusCode::UNAUTHORIZED, detail } => {
+                Self::new(detail).help("put the server's token into BATON_TOKEN")
+            }
             ClientError::Problem { detail, .. } => Self::new(detail),
             ClientError::Broken(what) => Self::new(what),
         }

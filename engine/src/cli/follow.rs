@@ -1,5 +1,6 @@
 //! Follows a run until it is closed: redrawn on a terminal, lines on a pipe.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use baton_core::id::RunId;
@@ -8,11 +9,12 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::Person;
 use super::client::{Client, ClientError};
 use super::failure::Failure;
 use super::out::{Out, Output, now};
-use super::render::{live, words};
+use super::render::{Look, live, words};
+use super::{Person, Server};
+use crate::config::Config;
 use crate::runner::Handle;
 use crate::runner::view::RunView;
 
@@ -21,14 +23,21 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Between two frames on a terminal.
 const FRAME: Duration = Duration::from_millis(live::FRAME_MS);
 /// A server that is started again answers within this time; a run goes on with it.
-const ABSENCE_MAX: Duration = Duration::from_secs(60);
+const ABSENCE_MAX: Duration = Duration::from_mins(1);
 
 /// Where the run is.
 pub(super) enum Source {
     /// In this process.
     Here(Handle),
     /// On a server.
-    There(Client),
+    There {
+        /// How it was reached last.
+        client: Client,
+        /// How it was named, to find it again once it was started anew.
+        server: Server,
+        /// Its data folder.
+        config: Box<Config>,
+    },
 }
 
 /// How following ended.
@@ -73,19 +82,23 @@ pub(super) async fn follow(
                 }
             }
             Ok(None) => {
-                return Err(Failure::new(format!("run {run} is not known any more"))
-                    .help("it may have been removed by retention; `baton runs` lists what there is"));
+                return Err(Failure::new(format!("run {run} is not known any more")).help(
+                    "it may have been removed by retention; `baton runs` lists what there is",
+                ));
             }
             Err(error) => {
                 let since = *absent.get_or_insert_with(|| {
                     screen.aside(|| {
-                        out.warn("the server does not answer; waiting for it, the run is on its disk");
+                        out.warn(
+                            "the server does not answer; waiting for it, the run is on its disk",
+                        );
                     });
                     Instant::now()
                 });
                 if since.elapsed() > ABSENCE_MAX {
                     return Err(error.into());
                 }
+                source.find_again().await;
             }
         }
         tokio::select! {
@@ -111,7 +124,16 @@ impl Source {
     async fn look(&self, run: &RunId) -> Result<Option<RunView>, ClientError> {
         match self {
             Self::Here(handle) => Ok(handle.run(run.clone()).await),
-            Self::There(client) => client.run(run.as_str()).await,
+            Self::There { client, .. } => client.run(run.as_str()).await,
+        }
+    }
+
+    /// A server that was started again may listen elsewhere.
+    async fn find_again(&mut self) {
+        if let Self::There { client, server, config } = self
+            && let Ok(Some(found)) = Client::find(server, config).await
+        {
+            *client = found;
         }
     }
 
@@ -122,7 +144,7 @@ impl Source {
                 .cancel(run.clone(), Cause::Person { who, reason })
                 .await
                 .map_err(|error| error.to_string()),
-            Self::There(client) => client
+            Self::There { client, .. } => client
                 .cancel(run.as_str(), &Person { who, reason })
                 .await
                 .map_err(|error| Failure::from(error).what),
@@ -138,7 +160,7 @@ impl Source {
                 let mut changes = handle.changes();
                 let _ = tokio::time::timeout(LOOK, changes.changed()).await;
             }
-            (Self::There(_), Pause::Change) => tokio::time::sleep(LOOK).await,
+            (Self::There { .. }, Pause::Change) => tokio::time::sleep(LOOK).await,
             (_, Pause::Frame) => tokio::time::sleep(FRAME).await,
         }
     }
@@ -184,13 +206,8 @@ impl Screen {
             }
             Self::Frames { bar, tick } => {
                 *tick += 1;
-                // Asked every time: terminals are resized.
-                let (rows, columns) = Term::stdout().size();
-                let look = super::render::Look {
-                    width: Some(usize::from(columns).saturating_sub(1)),
-                    ..out.look()
-                };
-                let frame = live::frame(view, *tick, usize::from(rows).saturating_sub(1), look);
+                let (rows, look) = size(out);
+                let frame = live::frame(view, *tick, rows, look);
                 bar.set_message(frame.join("\n"));
                 bar.tick();
                 Ok(())
@@ -203,16 +220,19 @@ impl Screen {
         match self {
             Self::Nothing => Ok(()),
             Self::Lines { .. } if view.output.is_null() => Ok(()),
-            Self::Lines { .. } => {
-                out.print(&format!("{} output {}\n", words::clock(now()), words::pairs(&view.output)))
-            }
+            Self::Lines { .. } => out.print(&format!(
+                "{} output {}\n",
+                words::clock(now()),
+                words::pairs(&view.output)
+            )),
             Self::Frames { bar, .. } => {
                 bar.finish_and_clear();
-                let mut last = live::frame(view, 0, usize::MAX, out.look()).join("\n");
+                let (_, look) = size(out);
+                let mut last = live::frame(view, 0, usize::MAX, look).join("\n");
                 last.push('\n');
-                last.push_str(&live::faults(view, out.look()));
+                last.push_str(&live::faults(view, look));
                 if !view.output.is_null() {
-                    last.push_str(&format!("  output {}\n", words::pairs(&view.output)));
+                    let _ = writeln!(last, "  output {}", words::pairs(&view.output));
                 }
                 out.print(&last)
             }
@@ -226,4 +246,12 @@ impl Screen {
             Self::Lines { .. } | Self::Nothing => say(),
         }
     }
+}
+
+/// Rows and look of the terminal as it is now: terminals are resized. One row and
+/// one column stay free, so that nothing scrolls or wraps.
+fn size(out: &Out) -> (usize, Look) {
+    let (rows, columns) = Term::stdout().size();
+    let width = Some(usize::from(columns).saturating_sub(1));
+    (usize::from(rows).saturating_sub(1), Look { width, ..out.look() })
 }

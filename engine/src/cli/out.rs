@@ -1,6 +1,6 @@
 //! Standard output and standard error, and whether they are terminals.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use baton_core::Millis;
@@ -34,8 +34,10 @@ pub(super) enum Output {
 }
 
 /// Where things are printed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Out {
+    stdout: Term,
+    stderr: Term,
     look: Look,
     errors: Look,
     live: bool,
@@ -55,9 +57,12 @@ impl Out {
             width: term.size_checked().filter(|_| terminal).map(|(_, columns)| columns.into()),
         };
         let terminal = io::stdout().is_terminal();
+        let (stdout, stderr) = (Term::stdout(), Term::stderr());
         Self {
-            look: look(terminal, &Term::stdout()),
-            errors: look(io::stderr().is_terminal(), &Term::stderr()),
+            look: look(terminal, &stdout),
+            errors: look(io::stderr().is_terminal(), &stderr),
+            stdout,
+            stderr,
             live: terminal && !dumb,
         }
     }
@@ -75,17 +80,15 @@ impl Out {
     /// Prints what was asked for.
     ///
     /// # Errors
-    /// If nobody reads it any more, quietly; or if it cannot be written.
+    /// If it cannot be written (a full disk); nobody reading is no error.
     pub(super) fn print(&self, text: &str) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-            // `baton runs | head` has had enough; that is no failure of ours.
-            if error.kind() == io::ErrorKind::BrokenPipe {
-                Failure::said(Exit::Good)
-            } else {
-                Failure::new(format!("cannot write to standard output: {error}"))
-            }
-        })
+        match self.stdout.write_str(text) {
+            // `baton runs | head` has had enough. The verb goes on: a run is not lost
+            // because nobody watches, and the exit code stays true.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other
+                .map_err(|error| Failure::new(format!("cannot write to standard output: {error}"))),
+        }
     }
 
     /// Prints one JSON document.
@@ -111,7 +114,7 @@ impl Out {
     /// Prints lines that are already complete, to stderr.
     pub(super) fn complain(&self, lines: &str) {
         // Where stderr cannot be written to there is nobody to tell.
-        let _ = io::stderr().lock().write_all(lines.as_bytes());
+        let _ = self.stderr.write_str(lines);
     }
 
     /// Prints a failure and gives its exit code.

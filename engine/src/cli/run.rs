@@ -80,7 +80,7 @@ impl Run {
         let plan = load::checked(&library, &name, out)?;
         let params = params(&plan, &self.params)?;
         match client {
-            Some(client) => self.there(client, &plan, &params, out).await,
+            Some(client) => self.there(client, config, &plan, &params, out).await,
             None if self.detach => Err(Failure::new("nobody would run it: no server is running")
                 .help("start `baton serve`, or leave out --detach")),
             None => self.here(Kit { config, host, library }, &plan, params, out).await,
@@ -90,6 +90,7 @@ impl Run {
     async fn there(
         &self,
         client: Client,
+        config: Config,
         plan: &Plan,
         params: &Json,
         out: &Out,
@@ -98,11 +99,8 @@ impl Run {
         let loaded = client.digest(name).await?;
         if loaded.as_deref() != Some(&*plan.digest().to_string()) {
             let has = loaded.map_or("does not have this workflow", |_| "has another version of it");
-            return Err(Failure::bad(format!(
-                "the server at {} {has}: {file}",
-                client.address()
-            ))
-            .help("put the file into its folder of workflows and start it again"));
+            return Err(Failure::bad(format!("the server at {} {has}: {file}", client.address()))
+                .help("put the file into its folder of workflows and start it again"));
         }
         let begun = client.begin(name, params, &self.who).await?;
         let run: RunId = begun.run.parse().map_err(|error| Failure::new(format!("{error}")))?;
@@ -110,13 +108,14 @@ impl Run {
         if self.detach {
             match self.format.output {
                 Output::Text => out.print(&format!("{run}\n"))?,
-                Output::Json => out.json(
-                    &serde_json::json!({ "run": begun.run, "outcome": begun.outcome }),
-                )?,
+                Output::Json => {
+                    out.json(&serde_json::json!({ "run": begun.run, "outcome": begun.outcome }))?;
+                }
             }
             return Ok(Exit::Good);
         }
-        let source = Source::There(client);
+        let server = self.server.clone();
+        let source = Source::There { client, server, config: Box::new(config) };
         let followed = follow(source, &run, &self.who, self.format.output, out).await?;
         self.end(followed, out)
     }

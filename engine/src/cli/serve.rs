@@ -112,8 +112,9 @@ fn materials(config: Config, out: &Out) -> Result<Materials, Failure> {
     }
     if !sound {
         let folder = config.paths.workflows.display();
-        return Err(Failure::bad(format!("not everything in {folder} can be served"))
-            .help("mend the files above, or move them out of the folder; `baton check` shows the same"));
+        return Err(Failure::bad(format!("not everything in {folder} can be served")).help(
+            "mend the files above, or move them out of the folder; `baton check` shows the same",
+        ));
     }
     if plans.is_empty() {
         let folder = config.paths.workflows.display();
@@ -156,7 +157,8 @@ struct Signals {
 impl Signals {
     fn listen() -> Result<Self, Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))
+            signal(kind)
+                .map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))
         };
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use baton_core::expression::Scope;
+use baton_core::id::Place;
 use baton_core::id::{AttemptId, RunId};
 use baton_core::run::RULES_VERSION;
 use baton_core::run::event::{Answer, Begun, Event, Parent, Pin, Queued, Trigger, TriggerKind};
 use baton_core::run::fault::Fault;
-use baton_core::id::Place;
 use baton_core::workflow::plan::{Plan, Policy};
 use baton_core::{Json, Millis};
 use uuid::Uuid;
@@ -23,7 +23,11 @@ const CHILD_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_3a5c_9b0e_4d2a_8c57_2e94_b1
 
 impl Runner {
     /// Decides on a trigger and stages what follows.
-    pub(super) fn admit(&mut self, stage: &mut Stage, begin: Begin) -> Result<Admission, BeginError> {
+    pub(super) fn admit(
+        &mut self,
+        stage: &mut Stage,
+        begin: Begin,
+    ) -> Result<Admission, BeginError> {
         if self.draining.is_some() {
             return Err(BeginError::Unavailable("the engine is stopping".to_owned()));
         }
@@ -64,7 +68,10 @@ impl Runner {
         if let Some(until) = self.cooling_until(&plan, &key, stage.now)
             && begin.trigger.kind != TriggerKind::Manual
         {
-            let reason = format!("`{key}` is cooling down for {} s more", (until - stage.now).div_ceil(1000));
+            let reason = format!(
+                "`{key}` is cooling down for {} s more",
+                (until - stage.now).div_ceil(1000)
+            );
             return self.queue(stage, plan, params, begin.trigger, key, until, reason);
         }
         self.begin_root(stage, plan, params, begin.trigger, Some(key), None)
@@ -75,7 +82,12 @@ impl Runner {
         (until > now).then_some(until)
     }
 
-    fn join(&mut self, stage: &mut Stage, holder: RunId, trigger: Trigger) -> Result<Admission, BeginError> {
+    fn join(
+        &mut self,
+        stage: &mut Stage,
+        holder: RunId,
+        trigger: Trigger,
+    ) -> Result<Admission, BeginError> {
         let Some(live) = self.runs.get(&holder) else {
             return Err(BeginError::Unavailable(format!("run {holder} is not in memory")));
         };
@@ -87,7 +99,8 @@ impl Runner {
             return Ok(Admission::Joined(holder));
         }
         let event = Event::Joined { at: stage.now, trigger };
-        self.event(stage, &holder, event).map_err(|illegal| BeginError::Unavailable(illegal.to_string()))?;
+        self.event(stage, &holder, event)
+            .map_err(|illegal| BeginError::Unavailable(illegal.to_string()))?;
         Ok(Admission::Joined(holder))
     }
 
@@ -121,7 +134,9 @@ impl Runner {
     ) -> Result<Admission, BeginError> {
         if self.runs.len() >= self.bounds.open_runs_max {
             let most = self.bounds.open_runs_max;
-            return Err(BeginError::Unavailable(format!("{most} runs are open, the most that limits.open_runs allows")));
+            return Err(BeginError::Unavailable(format!(
+                "{most} runs are open, the most that limits.open_runs allows"
+            )));
         }
         let id: RunId = Uuid::now_v7().to_string().parse().expect("a UUID is a run id");
         let begun = Begun {
@@ -147,22 +162,36 @@ impl Runner {
 
     fn pins(&self, plan: &Plan) -> Result<BTreeMap<String, Pin>, String> {
         let pin = |name: &str| {
-            let plugin = self.loaded.plugins.get(name).ok_or_else(|| format!("plugin `{name}` is not loaded"))?;
+            let plugin = self
+                .loaded
+                .plugins
+                .get(name)
+                .ok_or_else(|| format!("plugin `{name}` is not loaded"))?;
             let info = plugin.info();
-            Ok((name.to_owned(), Pin { digest: info.digest, when_interrupted: info.when_interrupted }))
+            Ok((
+                name.to_owned(),
+                Pin { digest: info.digest, when_interrupted: info.when_interrupted },
+            ))
         };
         plan.plugins().into_iter().map(pin).collect()
     }
 
     /// Stages a child run of `of`; its parent's `Started` is in the same batch.
-    pub(super) fn begin_child(&mut self, stage: &mut Stage, of: &Doing, plan: Arc<Plan>, params: &Json) {
+    pub(super) fn begin_child(
+        &mut self,
+        stage: &mut Stage,
+        of: &Doing,
+        plan: Arc<Plan>,
+        params: &Json,
+    ) {
         let Some(parent) = self.runs.get(&of.run) else { return };
         let parents = Arc::clone(parent.run.begun());
         let (at, attempt) = (stage.now, of.attempt);
         let params = match plan.bind(params) {
             Ok(params) => params,
             Err(flaws) => {
-                let message = format!("params of `{}` do not fit: {}", plan.name(), flaws.join("; "));
+                let message =
+                    format!("params of `{}` do not fit: {}", plan.name(), flaws.join("; "));
                 let fault = Fault::permanent("bad-params", message);
                 let _ = self.event(stage, &of.run, Event::Failed { at, attempt, fault, jitter: 0 });
                 return;
@@ -198,9 +227,11 @@ impl Runner {
     pub(super) fn reassess(&mut self, stage: &mut Stage, closed: &Closed) {
         let (Some(live), Some(key)) = (self.runs.get(&closed.run), &closed.key) else { return };
         let looked = live.run.assessed_at().unwrap_or(live.run.begun_at());
-        let late = live.run.joined().iter().any(|joined| {
-            joined.trigger.kind == TriggerKind::Webhook && joined.at > looked
-        });
+        let late = live
+            .run
+            .joined()
+            .iter()
+            .any(|joined| joined.trigger.kind == TriggerKind::Webhook && joined.at > looked);
         if !late || !self.index.queue(key).is_empty() {
             return;
         }
@@ -239,11 +270,15 @@ impl Runner {
 
 /// The id of the child run that `attempt` of `parent` begins.
 pub(super) fn child_id(parent: &RunId, attempt: AttemptId) -> RunId {
-    let name = format!("{parent}/{}/{}/{}", attempt.place.step.0, attempt.place.item, attempt.number);
+    let name =
+        format!("{parent}/{}/{}/{}", attempt.place.step.0, attempt.place.item, attempt.number);
     let id = Uuid::new_v5(&CHILD_NAMESPACE, name.as_bytes());
     id.to_string().parse().expect("a UUID is a run id")
 }
 
 fn sources(plan: &Plan) -> BTreeMap<String, Arc<str>> {
-    plan.children().into_iter().map(|(name, child)| (name.to_owned(), Arc::clone(child.source()))).collect()
+    plan.children()
+        .into_iter()
+        .map(|(name, child)| (name.to_owned(), Arc::clone(child.source())))
+        .collect()
 }

@@ -19,23 +19,35 @@ impl Runner {
     pub(super) fn perform(&mut self, of: Doing) {
         let (Some(live), Some(outbox)) = (self.runs.get(&of.run), self.sender()) else { return };
         // The start is on disk and does not change what the templates see.
-        let work = live.run.invocation(&live.plan, of.attempt).and_then(|invocation| match invocation {
-            Invocation::Plugin { pin, name, input, grants, timeout_ms, done } => {
-                let known = self.builds.get(&pin.digest).cloned();
-                let context = Context {
-                    run: of.run.clone(),
-                    workflow: live.plan.name().to_owned(),
-                    step: live.plan.step(of.attempt.place.step).name.clone(),
-                    item: of.attempt.place.item,
-                    attempt: of.attempt.number,
-                    done: done.into_iter().map(|done| Done { attempt: done.attempt, call: done.call }).collect(),
-                };
-                Ok((known, pin.digest, name, context, input, grants, Duration::from_millis(timeout_ms)))
-            }
-            Invocation::Child { .. } | Invocation::Report => {
-                Err(Fault::permanent("internal", "the step needs no plugin"))
-            }
-        });
+        let work =
+            live.run.invocation(&live.plan, of.attempt).and_then(|invocation| match invocation {
+                Invocation::Plugin { pin, name, input, grants, timeout_ms, done } => {
+                    let known = self.builds.get(&pin.digest).cloned();
+                    let context = Context {
+                        run: of.run.clone(),
+                        workflow: live.plan.name().to_owned(),
+                        step: live.plan.step(of.attempt.place.step).name.clone(),
+                        item: of.attempt.place.item,
+                        attempt: of.attempt.number,
+                        done: done
+                            .into_iter()
+                            .map(|done| Done { attempt: done.attempt, call: done.call })
+                            .collect(),
+                    };
+                    Ok((
+                        known,
+                        pin.digest,
+                        name,
+                        context,
+                        input,
+                        grants,
+                        Duration::from_millis(timeout_ms),
+                    ))
+                }
+                Invocation::Child { .. } | Invocation::Report => {
+                    Err(Fault::permanent("internal", "the step needs no plugin"))
+                }
+            });
         let (host, journal) = (self.host.clone(), Arc::clone(&self.journal));
         let wall = Arc::new(Door { of: of.clone(), outbox: outbox.clone() });
         let doing = of.clone();
@@ -49,7 +61,8 @@ impl Runner {
                     };
                     match plugin {
                         Ok(plugin) => {
-                            host.run(Attempt { plugin, context, input, grants, timeout }, wall).await
+                            host.run(Attempt { plugin, context, input, grants, timeout }, wall)
+                                .await
                         }
                         Err(fault) => Err(fault),
                     }
@@ -70,7 +83,8 @@ async fn kept(
 ) -> Result<Plugin, Fault> {
     let load = move || {
         let lost = |why: String| {
-            let message = format!("plugin `{name}` ({}) that this run began with: {why}", digest.short());
+            let message =
+                format!("plugin `{name}` ({}) that this run began with: {why}", digest.short());
             Fault::permanent("no-plugin", message)
         };
         let bytes = journal.plugin(digest).map_err(|error| lost(error.to_string()))?;

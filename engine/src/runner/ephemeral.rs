@@ -72,7 +72,8 @@ pub async fn look(
 
 fn begun(plan: &Plan, params: &Json, plugins: &BTreeMap<String, Plugin>) -> Result<Begun, String> {
     let pin = |name: &str| {
-        let info = plugins.get(name).ok_or_else(|| format!("plugin `{name}` is not loaded"))?.info();
+        let info =
+            plugins.get(name).ok_or_else(|| format!("plugin `{name}` is not loaded"))?.info();
         Ok((name.to_owned(), Pin { digest: info.digest, when_interrupted: info.when_interrupted }))
     };
     Ok(Begun {
@@ -105,7 +106,9 @@ fn fold(plan: &Plan, run: Option<&Run>, event: &Event) -> Result<Run, String> {
 
 fn waits_until(effect: &Effect) -> Option<u64> {
     match effect {
-        Effect::Admit { not_before: at } | Effect::Wake { at, .. } | Effect::Deadline { at } => Some(*at),
+        Effect::Admit { not_before: at } | Effect::Wake { at, .. } | Effect::Deadline { at } => {
+            Some(*at)
+        }
         Effect::Invoke { .. } | Effect::Stop { .. } | Effect::Close => None,
     }
 }
@@ -127,7 +130,10 @@ fn perform(
             let run = fold(plan, Some(&run), &Event::Started { at, attempt })?;
             match invocation {
                 Ok(Invocation::Plugin { name, input, grants, timeout_ms, .. }) => {
-                    let plugin = plugins.get(&name).cloned().ok_or_else(|| format!("plugin `{name}` is not loaded"))?;
+                    let plugin = plugins
+                        .get(&name)
+                        .cloned()
+                        .ok_or_else(|| format!("plugin `{name}` is not loaded"))?;
                     let context = Context {
                         run: looking(),
                         workflow: plan.name().to_owned(),
@@ -145,18 +151,34 @@ fn perform(
                     return Ok(run);
                 }
                 Ok(Invocation::Child { .. } | Invocation::Report) => {
-                    return Err(format!("step `{}` needs a journaled run", plan.step(attempt.place.step).name));
+                    return Err(format!(
+                        "step `{}` needs a journaled run",
+                        plan.step(attempt.place.step).name
+                    ));
                 }
-                Err(fault) => return fold(plan, Some(&run), &Event::Failed { at, attempt, fault, jitter: 0 }),
+                Err(fault) => {
+                    return fold(
+                        plan,
+                        Some(&run),
+                        &Event::Failed { at, attempt, fault, jitter: 0 },
+                    );
+                }
             }
         }
         Effect::Admit { .. } => Event::Admitted { at },
         Effect::Wake { place, .. } => Event::Woke { at, place },
         Effect::Stop { attempt } => {
             working.abort_all();
-            Event::Failed { at, attempt, fault: Fault::permanent("stopped", "ended with its run"), jitter: 0 }
+            Event::Failed {
+                at,
+                attempt,
+                fault: Fault::permanent("stopped", "ended with its run"),
+                jitter: 0,
+            }
         }
-        Effect::Deadline { .. } => Event::Cancelled { at, by: baton_core::run::event::Cause::Timeout },
+        Effect::Deadline { .. } => {
+            Event::Cancelled { at, by: baton_core::run::event::Cause::Timeout }
+        }
         Effect::Close => Event::Closed { at },
     };
     fold(plan, Some(&run), &event)

@@ -71,7 +71,8 @@ impl Runner {
             for attempt in live.run.cut_off(&plan) {
                 tracing::warn!(run = %id, step = plan.step(attempt.place.step).name, attempt = attempt.number, "attempt was cut off; the run goes on");
                 let at = stage.now;
-                if let Err(illegal) = self.event(&mut stage, id, Event::Interrupted { at, attempt }) {
+                if let Err(illegal) = self.event(&mut stage, id, Event::Interrupted { at, attempt })
+                {
                     tracing::error!(run = %id, %illegal, "an interruption could not be recorded");
                 }
             }
@@ -135,7 +136,10 @@ fn plan_of(begun: &Begun) -> Result<Arc<Plan>, String> {
 }
 
 /// A closed run, from the journal: for showing.
-pub(super) fn closed_run(journal: &dyn Journal, id: &RunId) -> Option<Result<(Arc<Plan>, Run), String>> {
+pub(super) fn closed_run(
+    journal: &dyn Journal,
+    id: &RunId,
+) -> Option<Result<(Arc<Plan>, Run), String>> {
     match journal.events(id) {
         Ok(None) => None,
         Ok(Some(Ok(events))) => Some(replay(&events, &mut BTreeMap::new())),

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use baton_core::id::{AttemptId, Place, RunId, Side, StepId};
 use baton_core::run::event::CallClass;
-use baton_core::run::fault::{Fault, FaultKind};
-use baton_core::run::{AttemptEnd, AttemptRecord, Ending, Item, Phase, Question, Run, SkipReason, State, StepRun};
 use baton_core::run::event::Cause;
+use baton_core::run::fault::{Fault, FaultKind};
+use baton_core::run::{
+    AttemptEnd, AttemptRecord, Ending, Item, Phase, Question, Run, SkipReason, State, StepRun,
+};
 use baton_core::workflow::plan::{Action, Plan};
 use baton_core::{Json, Millis};
 
 use super::recover::closed_run;
 use super::view::{
-    AttemptView, CallView, FaultView, JoinedView, ParentView, RunView, StepView, Summary, TriggerView,
+    AttemptView, CallView, FaultView, JoinedView, ParentView, RunView, StepView, Summary,
+    TriggerView,
 };
 use super::{Filter, Input, Live, Runner};
 use crate::journal::{Closed, Journal, JournalError};
@@ -49,7 +52,10 @@ impl Runner {
         let unreadable = self.unreadable.iter().map(|(id, _)| unreadable_summary(id));
         let mut all: Vec<Summary> = open.chain(closed).chain(unreadable).collect();
         all.sort_by(|a, b| (b.begun_at, &b.id).cmp(&(a.begun_at, &a.id)));
-        let after = filter.before.as_ref().and_then(|before| all.iter().position(|run| run.id == before.as_str()));
+        let after = filter
+            .before
+            .as_ref()
+            .and_then(|before| all.iter().position(|run| run.id == before.as_str()));
         all.into_iter()
             .skip(after.map_or(0, |at| at + 1))
             .filter(|run| filter.workflow.as_ref().is_none_or(|wanted| *wanted == run.workflow))
@@ -231,7 +237,9 @@ pub(super) fn run_view(plan: &Plan, run: &Run, now: Millis) -> RunView {
 fn note(plan: &Plan, run: &Run) -> Option<String> {
     match run.ending()? {
         Ending::Failed(id) => Some(format!("step `{}` failed", plan.step(*id).name)),
-        Ending::Cancelled(Cause::Person { who, reason }) => Some(format!("cancelled by {who}: {reason}")),
+        Ending::Cancelled(Cause::Person { who, reason }) => {
+            Some(format!("cancelled by {who}: {reason}"))
+        }
         Ending::Cancelled(Cause::Parent) => Some("cancelled with its parent run".to_owned()),
         Ending::Cancelled(Cause::Timeout) => Some("the workflow's timeout passed".to_owned()),
     }
@@ -265,7 +273,12 @@ fn step_view(plan: &Plan, run: &Run, id: StepId) -> StepView {
         let items = (0u32..).zip(state.items());
         view.items = items
             .map(|(index, item)| {
-                item_view(run, format!("{}[{index}]", step.name), Place { step: id, item: index }, item)
+                item_view(
+                    run,
+                    format!("{}[{index}]", step.name),
+                    Place { step: id, item: index },
+                    item,
+                )
             })
             .collect();
         view.started_at = view.items.iter().filter_map(|item| item.started_at).min();
@@ -323,7 +336,9 @@ fn item_view(run: &Run, name: String, place: Place, item: &Item) -> StepView {
 fn ended_at(item: &Item) -> Option<Millis> {
     match *item.work() {
         State::Succeeded { at } | State::Failed { at } => Some(at),
-        State::Cancelled => item.history().last().and_then(|record| record.end.as_ref()).map(|(at, _)| *at),
+        State::Cancelled => {
+            item.history().last().and_then(|record| record.end.as_ref()).map(|(at, _)| *at)
+        }
         State::Waiting
         | State::Ready
         | State::Running { .. }
@@ -338,7 +353,10 @@ fn item_state(item: &Item) -> &'static str {
     match item.undo() {
         State::Succeeded { .. } => return "undone",
         State::Failed { .. } => return "undo-failed",
-        State::Ready | State::Running { .. } | State::BackingOff { .. } | State::Sleeping { .. } => {
+        State::Ready
+        | State::Running { .. }
+        | State::BackingOff { .. }
+        | State::Sleeping { .. } => {
             return "undoing";
         }
         State::Asking { .. } => return "asking",

@@ -32,9 +32,16 @@ pub(super) fn markdown(plan: &Plan, run: &Run, now: Millis) -> String {
 
 fn summary(text: &mut String, view: &RunView) {
     let trigger = &view.trigger;
-    let _ = writeln!(text, "- Trigger: {} `{}`, {}", trigger.kind, trigger.source, utc(view.begun_at));
+    let _ =
+        writeln!(text, "- Trigger: {} `{}`, {}", trigger.kind, trigger.source, utc(view.begun_at));
     for joined in &view.joined {
-        let _ = writeln!(text, "- Also reported by: {} `{}`, {}", joined.kind, joined.source, utc(joined.at));
+        let _ = writeln!(
+            text,
+            "- Also reported by: {} `{}`, {}",
+            joined.kind,
+            joined.source,
+            utc(joined.at)
+        );
     }
     if view.interruptions > 0 {
         let _ = writeln!(
@@ -49,8 +56,15 @@ fn summary(text: &mut String, view: &RunView) {
 }
 
 fn timeline(view: &RunView) -> Vec<(Millis, String)> {
-    let mut rows = vec![(view.begun_at, format!("run begun by {} `{}`", view.trigger.kind, view.trigger.source))];
-    rows.extend(view.joined.iter().map(|joined| (joined.at, format!("{} `{}` joined", joined.kind, joined.source))));
+    let mut rows = vec![(
+        view.begun_at,
+        format!("run begun by {} `{}`", view.trigger.kind, view.trigger.source),
+    )];
+    rows.extend(
+        view.joined
+            .iter()
+            .map(|joined| (joined.at, format!("{} `{}` joined", joined.kind, joined.source))),
+    );
     for step in view.steps.iter().flat_map(|step| std::iter::once(step).chain(&step.items)) {
         for attempt in &step.attempts {
             let which = match (attempt.side.as_str(), attempt.number) {

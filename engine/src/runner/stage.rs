@@ -12,7 +12,9 @@ use baton_core::workflow::plan::{Action, Plan};
 use tokio::sync::oneshot;
 
 use super::index::Index;
-use super::{Admission, BeginError, CLOSED_RUNS_MAX, CommandError, Doing, Input, Live, RETRY_AFTER, Runner};
+use super::{
+    Admission, BeginError, CLOSED_RUNS_MAX, CommandError, Doing, Input, Live, RETRY_AFTER, Runner,
+};
 use crate::journal::{AppendError, Batch, Closed, Entry};
 
 /// A batch in the making: what goes to disk, what is owed after, and how to go back.
@@ -114,7 +116,12 @@ impl Runner {
         }
     }
 
-    fn command(&mut self, stage: &mut Stage, run: &RunId, event: Event) -> Result<(), CommandError> {
+    fn command(
+        &mut self,
+        stage: &mut Stage,
+        run: &RunId,
+        event: Event,
+    ) -> Result<(), CommandError> {
         if !self.runs.contains_key(run) {
             return Err(match self.closed.iter().rev().find(|closed| closed.run == *run) {
                 Some(closed) => {
@@ -144,7 +151,12 @@ impl Runner {
     }
 
     /// Stages one event: checks it with the machine and moves the run in memory.
-    pub(super) fn event(&mut self, stage: &mut Stage, id: &RunId, event: Event) -> Result<(), Illegal> {
+    pub(super) fn event(
+        &mut self,
+        stage: &mut Stage,
+        id: &RunId,
+        event: Event,
+    ) -> Result<(), Illegal> {
         let Some(live) = self.runs.get_mut(id) else {
             return Err(Illegal { event: event.to_string(), state: "no such open run".to_owned() });
         };
@@ -152,7 +164,12 @@ impl Runner {
         let before = std::mem::replace(&mut live.run, next.run);
         stage.before.entry(id.clone()).or_insert(Some((before, live.seq)));
         let closed = closed_in_short(&live.run);
-        stage.entries.push(Entry { run: id.clone(), seq: live.seq, event: event.clone(), closed: closed.clone() });
+        stage.entries.push(Entry {
+            run: id.clone(),
+            seq: live.seq,
+            event: event.clone(),
+            closed: closed.clone(),
+        });
         live.seq += 1;
         stage.owe_all(id, next.effects);
         if matches!(event, Event::Admitted { .. }) {
@@ -166,14 +183,20 @@ impl Runner {
     }
 
     /// Stages the beginning of a run.
-    pub(super) fn begun(&mut self, stage: &mut Stage, plan: Arc<Plan>, event: Event) -> Result<RunId, Illegal> {
+    pub(super) fn begun(
+        &mut self,
+        stage: &mut Stage,
+        plan: Arc<Plan>,
+        event: Event,
+    ) -> Result<RunId, Illegal> {
         let next = step(&plan, None, &event)?;
         let id = next.run.id().clone();
         stage.before.insert(id.clone(), None);
         stage.entries.push(Entry { run: id.clone(), seq: 0, event, closed: None });
         stage.owe_all(&id, next.effects);
         self.index.open(&next.run);
-        let live = Live { plan, run: next.run, seq: 1, outcomes: Vec::new(), progress: BTreeMap::new() };
+        let live =
+            Live { plan, run: next.run, seq: 1, outcomes: Vec::new(), progress: BTreeMap::new() };
         self.runs.insert(id.clone(), live);
         Ok(id)
     }
@@ -298,7 +321,9 @@ impl Runner {
     fn after_close(&mut self, stage: &mut Stage, closed: Closed) {
         let Some(live) = self.runs.get(&closed.run) else { return };
         let (begun, assessed_at) = (Arc::clone(live.run.begun()), live.run.assessed_at());
-        if let (Some(parent), Phase::Closed { outcome, output, .. }) = (&begun.parent, live.run.phase()) {
+        if let (Some(parent), Phase::Closed { outcome, output, .. }) =
+            (&begun.parent, live.run.phase())
+        {
             let event = Event::ChildClosed {
                 at: stage.now,
                 attempt: parent.attempt,
@@ -406,7 +431,8 @@ impl Runner {
                 let _ = to.send(answer);
             }
             Reply::Command(to, answer) => {
-                let _ = to.send(unavailable.map_or(answer, |why| Err(CommandError::Unavailable(why))));
+                let _ =
+                    to.send(unavailable.map_or(answer, |why| Err(CommandError::Unavailable(why))));
             }
             Reply::Intend(to, answer) => {
                 let _ = to.send(unavailable.map_or(answer, |why| Err(baton_host::WallError(why))));
@@ -439,7 +465,9 @@ impl Runner {
 /// When an effect is due by the clock; none: at once.
 fn due_at(effect: &Effect) -> Option<Millis> {
     match effect {
-        Effect::Admit { not_before: at } | Effect::Wake { at, .. } | Effect::Deadline { at } => Some(*at),
+        Effect::Admit { not_before: at } | Effect::Wake { at, .. } | Effect::Deadline { at } => {
+            Some(*at)
+        }
         Effect::Invoke { .. } => Some(0),
         Effect::Stop { .. } | Effect::Close => None,
     }

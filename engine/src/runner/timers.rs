@@ -26,7 +26,9 @@ impl Timers {
     /// Ends when the next timer is due; never if there is none.
     pub(super) async fn due(&self, now: Millis) {
         match self.at.first() {
-            Some((at, _)) => tokio::time::sleep(Duration::from_millis(at.saturating_sub(now))).await,
+            Some((at, _)) => {
+                tokio::time::sleep(Duration::from_millis(at.saturating_sub(now))).await
+            }
             None => std::future::pending().await,
         }
     }

@@ -83,7 +83,8 @@ impl Watcher {
 
     /// One look; gives the evidence if the verdict holds.
     async fn look(&self) -> Result<Option<Arc<Json>>, String> {
-        let with = self.watch.with.render(&Scope::new()).map_err(|error| format!("with: {error}"))?;
+        let with =
+            self.watch.with.render(&Scope::new()).map_err(|error| format!("with: {error}"))?;
         let (outcome, output) = look(&self.watch.plan, &with, &self.host, &self.plugins).await?;
         if outcome != Outcome::Succeeded {
             return Err(format!("detection ended {}", outcome.as_str()));

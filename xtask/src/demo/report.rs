@@ -35,17 +35,21 @@ pub(crate) fn text(
 fn headline(out: &mut String, incident: &Incident, summary: &Summary) {
     let gap =
         summary.write_gap_ms.map_or("until the end".to_owned(), |gap| format!("for {gap:.0} ms"));
+    let lost = match summary.lost_acked_writes {
+        0 => "No acknowledged write is lost".to_owned(),
+        1 => "1 acknowledged write is lost".to_owned(),
+        more => format!("{more} acknowledged writes are lost"),
+    };
     let _infallible = write!(
         out,
         "# Redis failover of bondx: {}\n\n\
          On {} at {} UTC the master {} was killed. Nothing was written {gap}. \
-         {} acknowledged writes are lost. The master is now {}. \
+         {lost}. The master is now {}. \
          The order book: {}.\n",
         summary.outcome,
         date(incident.fault.unix_ms),
         clock(incident.fault.unix_ms),
         incident.old_master,
-        number_or_no(summary.lost_acked_writes),
         summary.sentinel_addr.as_deref().unwrap_or("not agreed on"),
         summary.orderbook.verdict,
     );
@@ -77,7 +81,8 @@ fn happened(out: &mut String, incident: &Incident, settled: &Settled) {
 fn of_run(run: &Value, timeline: &mut Timeline) {
     let name = field(run, "workflow");
     let mut note = |time: &Value, what: String| {
-        if let Some(at) = time.as_i64() {
+        // A run that cannot be read has no times.
+        if let Some(at) = time.as_i64().filter(|at| *at > 0) {
             timeline.at_ms(at, what);
         }
     };
@@ -127,13 +132,14 @@ fn lost(out: &mut String, summary: &Summary) {
     let _infallible = write!(
         out,
         "\n## What was lost\n\n\
-         Of {} transactions that were acknowledged to the client, {} are missing on the \
-         surviving master, and {} are there more than once. {} were sent without an answer and \
-         are there all the same (nobody was promised them).\n",
+         - Transactions acknowledged to the client: {}\n\
+         - of these, missing on the surviving master: {}\n\
+         - there more than once: {}\n\
+         - never acknowledged, but there all the same (promised to nobody): {}\n",
         summary.acked_writes,
-        number_or_no(summary.lost_acked_writes),
-        number_or_no(summary.doubled_writes),
-        number_or_no(summary.unpromised_writes),
+        summary.lost_acked_writes,
+        summary.doubled_writes,
+        summary.unpromised_writes,
     );
 }
 
@@ -184,10 +190,6 @@ fn interrupted(out: &mut String, summary: &Summary) {
             "did not come to a good end"
         },
     );
-}
-
-fn number_or_no(count: usize) -> String {
-    if count == 0 { "no".to_owned() } else { count.to_string() }
 }
 
 /// Text that cannot break a table.

@@ -30,6 +30,8 @@ pub(crate) struct Summary {
     pub(crate) run_id: Option<String>,
     /// Its state.
     pub(crate) run_state: Option<String>,
+    /// What Baton says of it beside its state: why it cannot be read, who ended it.
+    pub(crate) run_note: Option<String>,
     /// The verdict it gave.
     pub(crate) run_verdict: Option<String>,
     /// What began the run, and what was folded into it.
@@ -143,12 +145,14 @@ pub(crate) fn settle(stage: &mut Stage, incident: &Incident) -> Result<Settled> 
     };
     let run = runs.first();
 
+    let note = run.and_then(|run| run["note"].as_str()).unwrap_or_default().to_owned();
     let mut summary = Summary {
         outcome: "failed",
         course: stage.course.name(),
         failures: Vec::new(),
         run_id: incident.run.clone(),
         run_state: run.map(|run| text(run, "state").to_owned()),
+        run_note: (!note.is_empty()).then_some(note),
         run_verdict: run.and_then(|run| run["output"]["verdict"].as_str().map(str::to_owned)),
         seen_by: run.map(seen_by).unwrap_or_default(),
         engine_killed_in_step: incident.killed_in.clone(),
@@ -194,7 +198,8 @@ fn failures(summary: &Summary, course: Course) -> Vec<String> {
         return failures;
     }
     let state = summary.run_state.as_deref().unwrap_or("not there");
-    expect(state == "succeeded", format!("the failover run is {state}"));
+    let note = summary.run_note.as_deref().unwrap_or("no note");
+    expect(state == "succeeded", format!("the failover run is {state} ({note})"));
     let verdict = summary.run_verdict.as_deref().unwrap_or("not there");
     expect(verdict.starts_with("pass"), format!("the run's verdict is {verdict:?}"));
     expect(summary.duplicate_runs == 0, format!("{} duplicate runs", summary.duplicate_runs));

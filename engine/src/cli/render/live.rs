@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use baton_core::Millis;
 
 use super::look::{Look, Tone, mark, spoken};
-use super::run::{about, answers, heading, state_and_time};
+use super::run::{about, answers, heading, is_asking, state_and_time};
 use super::words::{clean, clean_lines, clock, duration, pad};
 use crate::runner::view::{ProgressView, RunView, StepView};
 
@@ -18,7 +18,7 @@ const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "�
 /// there are too many, those that are settled or not yet due are folded first.
 pub(crate) fn frame(run: &RunView, tick: usize, rows: usize, look: Look) -> Vec<String> {
     let mut lines = vec![Line { weight: 0, text: heading(run, look) }];
-    let width = names(run).map(|name| console::measure_text_width(name)).max().unwrap_or(0);
+    let width = names(run).map(console::measure_text_width).max().unwrap_or(0);
     let drawing = Drawing { run, tick, width, look };
     for step in &run.steps {
         drawing.step("  ", step, &mut lines);
@@ -59,6 +59,9 @@ impl Drawing<'_> {
         if let Some(progress) = &step.progress {
             let _ = write!(text, "  {}", bar(progress, look));
         }
+        if let Some(note) = note(step) {
+            let _ = write!(text, ": {}", clean(note));
+        }
         let about = about(step);
         if !about.is_empty() {
             text.push_str(&look.tint(Tone::Dim, &format!("  {about}")));
@@ -73,14 +76,20 @@ impl Drawing<'_> {
     fn below(&self, lead: &str, step: &StepView, lines: &mut Vec<Line>) {
         if let Some(fault) = &step.fault {
             let code = self.look.tint(Tone::Bad, &clean(&fault.code));
-            lines.push(Line { weight: 2, text: format!("{lead}{code}: {}", clean(&fault.message)) });
+            lines
+                .push(Line { weight: 2, text: format!("{lead}{code}: {}", clean(&fault.message)) });
         }
-        if let Some(question) = &step.question {
+        if let Some(question) = step.question.as_ref().filter(|_| is_asking(step)) {
             let question = self.look.tint(Tone::Ask, &clean(question));
             lines.push(Line { weight: 0, text: format!("{lead}{question}") });
             lines.push(Line { weight: 0, text: format!("{lead}{}", answers(self.run, step)) });
         }
     }
+}
+
+/// Why a step that asks nothing was skipped.
+fn note(step: &StepView) -> Option<&str> {
+    step.question.as_deref().filter(|_| !is_asking(step))
 }
 
 fn weight(state: &str) -> u8 {
@@ -136,7 +145,7 @@ pub(crate) fn changes(before: Option<&RunView>, after: &RunView) -> Vec<String> 
         step_changes(old, step, after, &mut lines);
     }
     if before.is_none_or(|run| run.state != after.state) {
-        let line = run_change(after);
+        let line = run_change(before, after);
         // A run's begin comes before its steps, its end after them.
         let at = if after.closed_at.is_some() { lines.len() } else { 0 };
         lines.insert(at, line);
@@ -144,8 +153,8 @@ pub(crate) fn changes(before: Option<&RunView>, after: &RunView) -> Vec<String> 
     lines
 }
 
-fn run_change(run: &RunView) -> String {
-    let at = run.closed_at.unwrap_or(if run.state == "running" { run.begun_at } else { run.now });
+fn run_change(before: Option<&RunView>, run: &RunView) -> String {
+    let at = run.closed_at.unwrap_or(if before.is_none() { run.begun_at } else { run.now });
     let took = run.closed_at.map(|at| duration(at.saturating_sub(run.begun_at)));
     let took = took.map_or_else(String::new, |took| format!(" in {took}"));
     let (workflow, id) = (clean(&run.workflow), clean(&run.id));
@@ -179,7 +188,8 @@ fn step_change(step: &StepView, run: &RunView) -> String {
         }
         (_, _, ended) => (ended, String::new()),
     };
-    format!("{} {name}: {state}{took}{attempt}", clock(at.unwrap_or(run.now)))
+    let note = note(step).map_or_else(String::new, |note| format!(", {}", clean(note)));
+    format!("{} {name}: {state}{took}{attempt}{note}", clock(at.unwrap_or(run.now)))
 }
 
 /// Indented lines below a change: why, and what a person can do.
@@ -193,7 +203,7 @@ fn reasons(step: &StepView, run: &RunView) -> Vec<String> {
             lines.push(format!("{lead}{code}{line}"));
         }
     }
-    if let Some(question) = &step.question {
+    if let Some(question) = step.question.as_ref().filter(|_| is_asking(step)) {
         lines.extend(clean_lines(question).iter().map(|line| format!("{lead}{line}")));
         lines.push(format!("{lead}{}", answers(run, step)));
     }
@@ -233,36 +243,42 @@ mod tests {
 
     #[test]
     fn a_frame_shows_what_moves() {
-        check(&frame(&samples::run("running"), 3, 40, Look::PLAIN), &expect![[r#"
-            ● redis-failover 01932b5e-7c1a-7000-8000-00000000002a  running for 7.50 s
-              ✓ assess    succeeded in 120 ms  redis-assess
-              ✓ promote   succeeded in 5.31 s, attempt 2  point of no return
-              ✗ drain     failed in 200 ms
-                ✗ drain[1]  failed in 200 ms  drain
-                    no-candidate: no replica of bondx may be promoted: 127.0.0.1:7002 is loading ⏎ 127.0.0.1:7003 is of another lineage \u{1b}[31m
-              ⠸ verify    running for 1.50 s  verify-redis
-              ⠸ scan      running for 1.50 s  ━━━━━━━━━╌╌╌╌╌╌╌ 120/200 instruments  verify-orderbook
-              ? ok        asks a person  approval
-                  Promote 127.0.0.1:7002?
-                  answer with: baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY  or  baton reject 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
-              – page      skipped
-              ○ report    waiting  always runs
-        "#]]);
+        check(
+            &frame(&samples::run("running"), 3, 40, Look::PLAIN),
+            &expect![[r"
+                ● redis-failover 01932b5e-7c1a-7000-8000-00000000002a  running for 7.50 s
+                  ✓ assess    succeeded in 120 ms  redis-assess
+                  ✓ promote   succeeded in 5.31 s, attempt 2  point of no return
+                  ✗ drain     failed in 200 ms
+                    ✗ drain[1]  failed in 200 ms  drain
+                        no-candidate: no replica of bondx may be promoted: 127.0.0.1:7002 is loading ⏎ 127.0.0.1:7003 is of another lineage \u{1b}[31m
+                  ⠸ verify    running for 1.50 s  verify-redis
+                  ⠸ scan      running for 1.50 s  ━━━━━━━━━╌╌╌╌╌╌╌ 120/200 instruments  verify-orderbook
+                  ? ok        asks a person  approval
+                      Promote 127.0.0.1:7002?
+                      baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY   (or: baton reject …)
+                  – page      skipped: its condition does not hold
+                  ○ report    waiting  always runs
+            "]],
+        );
     }
 
     #[test]
     fn a_small_terminal_keeps_what_matters() {
         let look = Look { width: Some(40), ..Look::PLAIN };
-        check(&frame(&samples::run("running"), 0, 8, look), &expect![[r#"
-            ● redis-failover 01932b5e-7c1a-7000-800…
-                    no-candidate: no replica of bon…
-              ⠋ verify    running for 1.50 s  verif…
-              ⠋ scan      running for 1.50 s  ━━━━━…
-              ? ok        asks a person  approval
-                  Promote 127.0.0.1:7002?
-                  answer with: baton approve 01932b…
-              … 6 more lines, see `baton show`
-        "#]]);
+        check(
+            &frame(&samples::run("running"), 0, 8, look),
+            &expect![[r"
+                ● redis-failover 01932b5e-7c1a-7000-800…
+                    ✗ drain[1]  failed in 200 ms  drain
+                  ⠋ verify    running for 1.50 s  verif…
+                  ⠋ scan      running for 1.50 s  ━━━━━…
+                  ? ok        asks a person  approval
+                      Promote 127.0.0.1:7002?
+                      baton approve 01932b5e-7c1a-7000-…
+                  … 6 more lines, see `baton show`
+            "]],
+        );
     }
 
     #[test]
@@ -275,22 +291,25 @@ mod tests {
     #[test]
     fn a_pipe_gets_one_line_a_change_and_none_without() {
         let mut before = samples::run("running");
-        check(&changes(None, &before), &expect![[r#"
-            14:05:09.123 run 01932b5e-7c1a-7000-8000-00000000002a of redis-failover: running
-            14:05:09.245 assess: succeeded in 120 ms
-            14:05:14.563 promote: succeeded in 5.31 s, attempt 2
-            14:05:14.823 drain: failed in 200 ms
-            14:05:14.723 drain[0]: succeeded in 100 ms
-            14:05:14.823 drain[1]: failed in 200 ms
-                         no-candidate: no replica of bondx may be promoted: 127.0.0.1:7002 is loading
-                         127.0.0.1:7003 is of another lineage \u{1b}[31m
-            14:05:15.123 verify: running
-            14:05:15.123 scan: running
-            14:05:16.623 ok: asks a person
-                         Promote 127.0.0.1:7002?
-                         answer with: baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY  or  baton reject 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
-            14:05:16.623 page: skipped
-        "#]]);
+        check(
+            &changes(None, &before),
+            &expect![[r"
+                14:05:09.123 run 01932b5e-7c1a-7000-8000-00000000002a of redis-failover: running
+                14:05:09.245 assess: succeeded in 120 ms
+                14:05:14.563 promote: succeeded in 5.31 s, attempt 2
+                14:05:14.823 drain: failed in 200 ms
+                14:05:14.723 drain[0]: succeeded in 100 ms
+                14:05:14.823 drain[1]: failed in 200 ms
+                             no-candidate: no replica of bondx may be promoted: 127.0.0.1:7002 is loading
+                             127.0.0.1:7003 is of another lineage \u{1b}[31m
+                14:05:15.123 verify: running
+                14:05:15.123 scan: running
+                14:05:16.623 ok: asks a person
+                             Promote 127.0.0.1:7002?
+                             baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY   (or: baton reject …)
+                14:05:16.623 page: skipped, its condition does not hold
+            "]],
+        );
         assert_eq!(changes(Some(&before), &before), Vec::<String>::new());
         let mut after = before.clone();
         after.steps[3].state = "failed".to_owned();
@@ -298,12 +317,15 @@ mod tests {
         after.steps[3].fault = after.steps[2].items[1].fault.clone();
         after.state = "failed".to_owned();
         after.closed_at = Some(samples::BEGUN + 8_100);
-        check(&changes(Some(&before), &after), &expect![[r#"
+        check(
+            &changes(Some(&before), &after),
+            &expect![[r"
             14:05:17.123 verify: failed in 2.00 s
                          no-candidate: no replica of bondx may be promoted: 127.0.0.1:7002 is loading
                          127.0.0.1:7003 is of another lineage \u{1b}[31m
             14:05:17.223 run 01932b5e-7c1a-7000-8000-00000000002a of redis-failover: failed in 8.10 s
-        "#]]);
+        "]],
+        );
         before.steps.clear();
         assert_eq!(changes(Some(&before), &before), Vec::<String>::new());
     }
@@ -313,18 +335,22 @@ mod tests {
         let before = samples::run("running");
         let mut after = before.clone();
         after.steps[4].attempts.push(samples::attempt(2, 7_000, None, "running"));
-        check(&changes(Some(&before), &after), &expect![[r#"
+        check(
+            &changes(Some(&before), &after),
+            &expect![[r"
             14:05:16.123 scan: running, attempt 2
-        "#]]);
+        "]],
+        );
     }
 
     #[test]
     fn faults_stay_with_all_their_lines() {
-        expect![[r#"
+        expect![[r"
 
             drain[1]: no-candidate
               no replica of bondx may be promoted: 127.0.0.1:7002 is loading
               127.0.0.1:7003 is of another lineage \u{1b}[31m
-        "#]].assert_eq(&faults(&samples::run("failed"), Look::PLAIN));
+        "]]
+        .assert_eq(&faults(&samples::run("failed"), Look::PLAIN));
     }
 }

@@ -71,12 +71,13 @@ mod tests {
             summary: "Asks\x07 who is there.".to_owned(),
         };
         let rows = [row("redis-ping", &["PING"]), row("none", &[])];
-        expect![[r#"
+        expect![[r"
             PLUGIN      VERSION  SIZE   DIGEST        IMPORTS    ASKS FOR  SUMMARY
             redis-ping  1.0.0    57 kB  0123456789ab  log redis  PING      Asks\u{7} who is there.
             none        1.0.0    57 kB  0123456789ab  log redis  -         Asks\u{7} who is there.
             2 plugins
-        "#]].assert_eq(&plugins(&rows, Look::PLAIN));
+        "]]
+        .assert_eq(&plugins(&rows, Look::PLAIN));
         assert_eq!(plugins(&[], Look::PLAIN), "no plugins\n");
     }
 }

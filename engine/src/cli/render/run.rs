@@ -1,5 +1,7 @@
 //! `baton show`: one run as a tree.
 
+use std::fmt::Write as _;
+
 use baton_core::{Json, Millis};
 
 use super::look::{Look, Tone, mark, spoken};
@@ -143,9 +145,12 @@ impl Page {
         if let Some(fault) = &step.fault {
             self.fault(lead, fault);
         }
-        if let Some(question) = &step.question {
-            self.list(lead, "asks", clean_lines(question).into_iter());
-            self.fact(lead, "", &answers(run, step));
+        if let Some(text) = &step.question {
+            let asks = is_asking(step);
+            self.list(lead, if asks { "asks" } else { "why" }, clean_lines(text).into_iter());
+            if asks {
+                self.fact(lead, "", &answers(run, step));
+            }
         }
         if step.items.is_empty() && !step.output.is_null() {
             self.output(lead, &step.output);
@@ -230,7 +235,11 @@ pub(super) fn about(step: &StepView) -> String {
     let what = if what == step.name { String::new() } else { clean(what) };
     let marks = [(step.pivot, "point of no return"), (step.always, "always runs")];
     let marks = marks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_owned());
-    std::iter::once(what).filter(|what| !what.is_empty()).chain(marks).collect::<Vec<_>>().join(", ")
+    std::iter::once(what)
+        .filter(|what| !what.is_empty())
+        .chain(marks)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn tried(attempt: &AttemptView, now: Millis) -> String {
@@ -244,7 +253,7 @@ fn tried(attempt: &AttemptView, now: Millis) -> String {
         clean(&attempt.end)
     );
     if let Some(fault) = &attempt.fault {
-        text.push_str(&format!(": {}: {}", clean(&fault.code), clean(&fault.message)));
+        let _ = write!(text, ": {}: {}", clean(&fault.code), clean(&fault.message));
     }
     text
 }
@@ -259,6 +268,12 @@ fn called(call: &CallView) -> String {
         clean(&call.class),
         clean(&call.request)
     )
+}
+
+/// Whether the step's question waits for a person; on any other step it is a note
+/// on why the step was skipped.
+pub(super) fn is_asking(step: &StepView) -> bool {
+    step.state == "asking"
 }
 
 /// How a person answers.
@@ -279,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_run_is_a_tree_with_everything_an_operator_asks_for() {
-        expect![[r#"
+        expect![[r"
             ● redis-failover 01932b5e-7c1a-7000-8000-00000000002a  running for 7.50 s
               begun    2026-11-03 14:05:09.123 UTC by webhook alertmanager
               key      redis:bondx
@@ -305,15 +320,17 @@ mod tests {
             │                127.0.0.1:7003 is of another lineage \u{1b}[31m
             │                candidates: 2
             ├─ ● verify  running for 1.50 s  verify-redis
-            │    child    run 5f0c1ad2-0000-5000-8000-000000000001 (baton show 5f0c1ad2-0000-5000-8000-000000000001)
+            │    child    baton show 5f0c1ad2-0000-5000-8000-000000000001
             ├─ ● scan  running for 1.50 s  verify-orderbook
+            │    at       120/200 instruments
             ├─ ? ok  asks a person  approval
             │    asks     Promote 127.0.0.1:7002?
-            │             answer with: baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY  or  baton reject 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
+            │             baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY   (or: baton reject …)
             ├─ – page  skipped
             │    when     status.verify == 'failed'
+            │    why      its condition does not hold
             └─ ○ report  waiting  always runs
-        "#]].assert_eq(&run(&samples::run("running"), Look::PLAIN));
+        "]].assert_eq(&run(&samples::run("running"), Look::PLAIN));
     }
 
     #[test]

@@ -127,10 +127,7 @@ pub(super) fn run(state: &str) -> RunView {
     let verify = StepView {
         kind: "workflow".to_owned(),
         child: Some("5f0c1ad2-0000-5000-8000-000000000001".to_owned()),
-        ..past(
-            step("verify", "verify-redis", "running"),
-            vec![attempt(1, 6_000, None, "running")],
-        )
+        ..past(step("verify", "verify-redis", "running"), vec![attempt(1, 6_000, None, "running")])
     };
     let scan = StepView {
         progress: Some(ProgressView { done: 120, total: Some(200), message: "instruments".into() }),
@@ -138,22 +135,6 @@ pub(super) fn run(state: &str) -> RunView {
             step("scan", "verify-orderbook", "running"),
             vec![attempt(1, 6_000, None, "running")],
         )
-    };
-    let ok = StepView {
-        kind: "approval".to_owned(),
-        plugin: None,
-        question: Some("Promote 127.0.0.1:7002?".to_owned()),
-        ..step("ok", "", "asking")
-    };
-    let page = StepView {
-        when: Some("status.verify == 'failed'".to_owned()),
-        ..step("page", "page", "skipped")
-    };
-    let report = StepView {
-        kind: "report".to_owned(),
-        plugin: None,
-        always: true,
-        ..step("report", "", "waiting")
     };
     RunView {
         id: ID.to_owned(),
@@ -179,7 +160,29 @@ pub(super) fn run(state: &str) -> RunView {
         }],
         interruptions: 1,
         now: BEGUN + 7_500,
-        steps: vec![assess, promote, drain, verify, scan, ok, page, report],
+        steps: [vec![assess, promote, drain, verify, scan], idle()].concat(),
         note: None,
     }
+}
+
+/// Steps that nothing has run in.
+fn idle() -> Vec<StepView> {
+    let ok = StepView {
+        kind: "approval".to_owned(),
+        plugin: None,
+        question: Some("Promote 127.0.0.1:7002?".to_owned()),
+        ..step("ok", "", "asking")
+    };
+    let page = StepView {
+        when: Some("status.verify == 'failed'".to_owned()),
+        question: Some("its condition does not hold".to_owned()),
+        ..step("page", "page", "skipped")
+    };
+    let report = StepView {
+        kind: "report".to_owned(),
+        plugin: None,
+        always: true,
+        ..step("report", "", "waiting")
+    };
+    vec![ok, page, report]
 }

@@ -182,17 +182,19 @@ fn summary() -> impl Strategy<Value = Closed> {
     let when = any::<(u64, u64, bool)>();
     let texts = (text(), text(), option::of(text()));
     (run(), texts, when, outcome(), kind(), option::of(dedup())).prop_map(
-        |(run, (workflow, source, key), (begun_at, closed_at, acted), outcome, trigger, dedup)| Closed {
-            run,
-            workflow,
-            begun_at,
-            closed_at,
-            outcome,
-            trigger,
-            source,
-            key,
-            dedup,
-            acted,
+        |(run, (workflow, source, key), (begun_at, closed_at, acted), outcome, trigger, dedup)| {
+            Closed {
+                run,
+                workflow,
+                begun_at,
+                closed_at,
+                outcome,
+                trigger,
+                source,
+                key,
+                dedup,
+                acted,
+            }
         },
     )
 }

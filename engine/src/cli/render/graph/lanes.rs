@@ -95,7 +95,7 @@ fn joint(
         let up = sources.contains(&column);
         let down = column == own || after.get(column).copied().flatten().is_some();
         row.push(if joins {
-            corner(up, down, column > first, column < last)
+            corner([up, down, column > first, column < last])
         } else if passes {
             '│'
         } else if (first..last).contains(&column) {
@@ -108,8 +108,9 @@ fn joint(
     row
 }
 
-fn corner(up: bool, down: bool, left: bool, right: bool) -> char {
-    match (up, down, left, right) {
+/// The sign that reaches up, down, left and right where its side is set.
+fn corner(sides: [bool; 4]) -> char {
+    match sides.into() {
         (true, true, false, false) => '│',
         (true, true, false, true) => '├',
         (true, true, true, false) => '┤',
@@ -145,18 +146,23 @@ mod tests {
 
     #[test]
     fn a_chain_is_one_lane() {
-        check(&[&[], &[0], &[1]], &expect![[r#"
+        check(
+            &[&[], &[0], &[1]],
+            &expect![[r"
             0
             │
             1
             │
             2
-        "#]]);
+        "]],
+        );
     }
 
     #[test]
     fn a_diamond_opens_and_closes() {
-        check(&[&[], &[0], &[0], &[1, 2]], &expect![[r#"
+        check(
+            &[&[], &[0], &[0], &[1, 2]],
+            &expect![[r"
             0
             ├─╮
             │ 1
@@ -164,12 +170,15 @@ mod tests {
             2 │
             ├─╯
             3
-        "#]]);
+        "]],
+        );
     }
 
     #[test]
     fn a_lane_runs_past_steps_that_do_not_need_it() {
-        check(&[&[], &[0], &[1], &[0, 2], &[]], &expect![[r#"
+        check(
+            &[&[], &[0], &[1], &[0, 2], &[]],
+            &expect![[r"
             0
             ├─╮
             │ 1
@@ -178,12 +187,15 @@ mod tests {
             ├─╯
             3
             4
-        "#]]);
+        "]],
+        );
     }
 
     #[test]
     fn many_needs_come_together() {
-        check(&[&[], &[], &[], &[], &[0, 2, 3], &[1, 4]], &expect![[r#"
+        check(
+            &[&[], &[], &[], &[], &[0, 2, 3], &[1, 4]],
+            &expect![[r"
             0
             │ 1
             │ │ 2
@@ -192,6 +204,7 @@ mod tests {
             4 │
             ├─╯
             5
-        "#]]);
+        "]],
+        );
     }
 }

@@ -53,9 +53,10 @@ fn label(step: &Step) -> impl Iterator<Item = String> {
 
 /// From a needed step to the one that needs it; dashed where a condition decides.
 fn edges(plan: &Plan) -> impl Iterator<Item = (u16, usize, bool)> {
-    plan.steps().iter().enumerate().flat_map(|(to, step)| {
-        step.needs.iter().map(move |from| (from.0, to, step.when.is_some()))
-    })
+    plan.steps()
+        .iter()
+        .enumerate()
+        .flat_map(|(to, step)| step.needs.iter().map(move |from| (from.0, to, step.when.is_some())))
 }
 
 fn entity(text: &str) -> String {
