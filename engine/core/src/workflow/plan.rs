@@ -61,7 +61,8 @@ impl Plan {
     }
     /// Whether this attempt is a child run.
     pub fn is_child(&self, attempt: AttemptId) -> bool {
-        attempt.side == Side::Do && matches!(self.step(attempt.place.step).action, Action::Workflow(_))
+        attempt.side == Side::Do
+            && matches!(self.step(attempt.place.step).action, Action::Workflow(_))
     }
     /// The step with this name.
     pub fn find(&self, name: &str) -> Option<StepId> {
@@ -91,34 +92,37 @@ impl Plan {
     pub fn output(&self) -> Option<&Template> {
         self.output.as_ref()
     }
-    /// Names of every plugin that this plan and its children use, sorted, once each.
+    /// Names of every plugin that this plan refers to, sorted, once each: its steps',
+    /// its children's, and its watches'.
     pub fn plugins(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        self.collect_plugins(&mut names);
+        for plan in std::iter::once(self).chain(self.children().into_values().map(|plan| &**plan)) {
+            for step in &plan.steps {
+                if let Action::Plugin(call) = &step.action {
+                    names.push(&call.plugin);
+                }
+                names.extend(step.undo.as_ref().map(|undo| undo.plugin.as_str()));
+            }
+        }
         names.sort_unstable();
         names.dedup();
         names
     }
-    fn collect_plugins<'a>(&'a self, names: &mut Vec<&'a str>) {
-        for step in &self.steps {
-            match &step.action {
-                Action::Plugin(call) => names.push(&call.plugin),
-                Action::Workflow(child) => child.plan.collect_plugins(names),
-                Action::Approval(_) | Action::Wait { .. } | Action::Report => {}
-            }
-            if let Some(undo) = &step.undo {
-                names.push(&undo.plugin);
-            }
-        }
-    }
-    /// Every child workflow used here or below, by name.
+    /// Every workflow that this one refers to, here or below, by name: child runs and
+    /// what its watches run. With their sources the plan can be made again.
     pub fn children(&self) -> BTreeMap<&str, &Arc<Plan>> {
+        let children = self.steps.iter().filter_map(|step| match &step.action {
+            Action::Workflow(child) => Some(&child.plan),
+            Action::Plugin(_) | Action::Approval(_) | Action::Wait { .. } | Action::Report => None,
+        });
+        let watched = self.triggers.iter().filter_map(|trigger| match trigger {
+            Trigger::Watch(watch) => Some(&watch.plan),
+            Trigger::Webhook(_) => None,
+        });
         let mut found = BTreeMap::new();
-        for step in &self.steps {
-            if let Action::Workflow(child) = &step.action {
-                found.insert(child.plan.name(), &child.plan);
-                found.extend(child.plan.children());
-            }
+        for plan in children.chain(watched) {
+            found.insert(plan.name(), plan);
+            found.extend(plan.children());
         }
         found
     }
