@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use baton_core::Millis;
-use baton_core::id::{RunId, StepId};
+use baton_core::id::{AttemptId, RunId, Side, StepId};
 use baton_core::run::event::{Call, CallClass, Cause, Event};
 use baton_core::run::fault::Fault;
 use baton_core::run::{Effect, Illegal, Invocation, Phase, Run, outstanding, step};
@@ -29,6 +29,8 @@ pub(super) struct Stage {
     replies: Vec<Reply>,
     /// Facts that must not be lost if the journal refuses the batch.
     facts: Vec<Input>,
+    /// Outcomes that this batch carries; they too.
+    outcomes: Vec<(RunId, AttemptId, Call)>,
     closed: Vec<Closed>,
 }
 
@@ -56,7 +58,8 @@ impl Runner {
             self.wake(&mut stage, &run);
         }
         self.settle(&mut stage);
-        self.commit(stage).await;
+        // If it failed, everybody concerned has been told.
+        let _ = self.commit(stage).await;
         for read in reads {
             self.read(read);
         }
@@ -72,11 +75,12 @@ impl Runner {
             end: Vec::new(),
             replies: Vec::new(),
             facts: Vec::new(),
+            outcomes: Vec::new(),
             closed: Vec::new(),
         }
     }
 
-    fn take(&mut self, stage: &mut Stage, input: Input, reads: &mut Vec<Input>) {
+    pub(super) fn take(&mut self, stage: &mut Stage, input: Input, reads: &mut Vec<Input>) {
         match input {
             Input::Begin { begin, reply } => {
                 let answer = self.admit(stage, begin);
@@ -105,7 +109,10 @@ impl Runner {
                 }
             }
             Input::Progress { of, progress } => {
-                if let Some(live) = self.runs.get_mut(&of.run) {
+                // What is told after the end is no progress any more.
+                if let Some(live) = self.runs.get_mut(&of.run)
+                    && self.tasks.contains_key(&of)
+                {
                     live.progress.insert(of.attempt.place, progress);
                     self.changes.send_modify(|version| *version += 1);
                 }
@@ -123,14 +130,21 @@ impl Runner {
         event: Event,
     ) -> Result<(), CommandError> {
         if !self.runs.contains_key(run) {
-            return Err(match self.closed.iter().rev().find(|closed| closed.run == *run) {
-                Some(closed) => {
-                    CommandError::Illegal(format!("run {run} is over: {}", closed.outcome.as_str()))
-                }
-                None => CommandError::UnknownRun(run.clone()),
-            });
+            return Err(self.not_open(run));
         }
         self.event(stage, run, event).map_err(|illegal| CommandError::Illegal(illegal.to_string()))
+    }
+
+    /// Why nothing can be told to a run that is not in memory.
+    pub(super) fn not_open(&self, run: &RunId) -> CommandError {
+        if let Some(closed) = self.closed.iter().rev().find(|closed| closed.run == *run) {
+            let outcome = closed.outcome.as_str();
+            return CommandError::Illegal(format!("run {run} is over: {outcome}"));
+        }
+        match self.unreadable.get(run) {
+            Some(why) => CommandError::Illegal(format!("run {run} is unreadable: {why}")),
+            None => CommandError::UnknownRun(run.clone()),
+        }
     }
 
     fn ended(&mut self, stage: &mut Stage, of: Doing, result: Result<baton_core::Json, Fault>) {
@@ -202,12 +216,15 @@ impl Runner {
     }
 
     /// Outcomes that wait ride ahead of what is staged next.
-    fn flush_outcomes(&mut self, stage: &mut Stage, id: &RunId) {
+    pub(super) fn flush_outcomes(&mut self, stage: &mut Stage, id: &RunId) {
         let outcomes = self.runs.get_mut(id).map(|live| std::mem::take(&mut live.outcomes));
         for (attempt, call) in outcomes.unwrap_or_default() {
-            let event = Event::Called { at: stage.now, attempt, call };
-            if let Err(illegal) = self.event(stage, id, event) {
-                tracing::debug!(run = %id, %illegal, "a late outcome is dropped");
+            let event = Event::Called { at: stage.now, attempt, call: call.clone() };
+            match self.event(stage, id, event) {
+                Ok(()) => stage.outcomes.push((id.clone(), attempt, call)),
+                Err(illegal) => {
+                    tracing::debug!(run = %id, %illegal, "a late outcome is dropped");
+                }
             }
         }
     }
@@ -252,6 +269,10 @@ impl Runner {
                 Ok(())
             }
             Effect::Admit { .. } if !self.is_key_free(id) => Ok(()),
+            Effect::Admit { .. } if let Some(until) = self.still_cooling(id, at) => {
+                self.timers.set(until, id);
+                Ok(())
+            }
             Effect::Admit { .. } => self.event(stage, id, Event::Admitted { at }),
             Effect::Wake { place, .. } => self.event(stage, id, Event::Woke { at, place }),
             Effect::Deadline { .. } => {
@@ -274,9 +295,16 @@ impl Runner {
     fn invoke(&mut self, stage: &mut Stage, of: Doing) {
         let Some(live) = self.runs.get(&of.run) else { return };
         let step = live.plan.step(of.attempt.place.step);
-        let takes_slot = matches!(step.action, Action::Plugin(_));
+        // What is undone is undone by a plugin, whatever the step itself runs.
+        let takes_slot = matches!(step.action, Action::Plugin(_)) || of.attempt.side == Side::Undo;
+        if takes_slot && self.draining.is_some() {
+            // It is ready on disk: the next start begins it.
+            return;
+        }
         if takes_slot && self.tasks.len() + stage.begin.len() >= self.bounds.attempts_max {
-            self.backlog.push_back(of);
+            if !self.backlog.contains(&of) {
+                self.backlog.push_back(of);
+            }
             return;
         }
         let invocation = live.run.invocation(&live.plan, of.attempt);
@@ -304,7 +332,7 @@ impl Runner {
         let Some(live) = self.runs.get(&of.run) else { return };
         let (at, attempt) = (stage.now, of.attempt);
         if matches!(live.plan.step(attempt.place.step).action, Action::Workflow(_))
-            && attempt.side == baton_core::id::Side::Do
+            && attempt.side == Side::Do
         {
             let child = super::admit::child_id(&of.run, attempt);
             let _ = self.event(stage, &child, Event::Cancelled { at, by: Cause::Parent });
@@ -348,7 +376,7 @@ impl Runner {
     }
 
     /// The one place where anything becomes durable, visible and done.
-    pub(super) async fn commit(&mut self, mut stage: Stage) {
+    pub(super) async fn commit(&mut self, mut stage: Stage) -> Result<(), AppendError> {
         if !stage.entries.is_empty() {
             let (done, durable) = oneshot::channel();
             let batch = Batch { entries: std::mem::take(&mut stage.entries) };
@@ -361,7 +389,7 @@ impl Runner {
             let gone = || AppendError::Stopped("the journal's writer is gone".to_owned());
             if let Err(error) = durable.await.unwrap_or_else(|_| Err(gone())) {
                 self.take_back(stage, &error);
-                return;
+                return Err(error);
             }
             self.stats.stalled = None;
             self.changes.send_modify(|version| *version += 1);
@@ -373,6 +401,9 @@ impl Runner {
             if let Some(task) = self.tasks.remove(&of) {
                 task.abort();
             }
+            if let Some(live) = self.runs.get_mut(&of.run) {
+                live.progress.remove(&of.attempt.place);
+            }
         }
         for of in stage.begin {
             self.perform(of);
@@ -381,6 +412,7 @@ impl Runner {
             self.reply(reply, None);
         }
         self.refill();
+        Ok(())
     }
 
     /// The journal refused: nothing of the batch happened. Facts that came from
@@ -404,28 +436,56 @@ impl Runner {
                 }
             }
         }
+        for (id, attempt, call) in stage.outcomes {
+            if let Some(live) = self.runs.get_mut(&id) {
+                live.outcomes.push((attempt, call));
+            }
+        }
+        if let AppendError::Refused { run, .. } = error {
+            self.give_up(run, error);
+        }
         self.index = Index::derive(self.runs.values().map(|live| &live.run), &self.closed);
         for reply in stage.replies {
             self.reply(reply, Some(error));
         }
         if let (Some(outbox), false) = (self.sender(), matches!(error, AppendError::Stopped(_))) {
-            for fact in stage.facts {
-                let outbox = outbox.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(RETRY_AFTER).await;
+            tokio::spawn(async move {
+                tokio::time::sleep(RETRY_AFTER).await;
+                for fact in stage.facts {
                     let _ = outbox.send(fact).await;
-                });
-            }
+                }
+            });
         }
+    }
+
+    /// A record of this run can never be stored. Trying again would refuse, for ever,
+    /// every batch that it is in: the run is set aside, and the others go on.
+    fn give_up(&mut self, run: &RunId, error: &AppendError) {
+        if self.runs.remove(run).is_none() {
+            return;
+        }
+        self.tasks.retain(|of, task| {
+            let other = of.run != *run;
+            if !other {
+                task.abort();
+            }
+            other
+        });
+        self.set_aside(run.clone(), &error.to_string());
     }
 
     fn reply(&mut self, reply: Reply, error: Option<&AppendError>) {
         let unavailable = error.map(ToString::to_string);
         match reply {
             Reply::Begin(to, answer) => {
-                let answer = match unavailable {
-                    Some(why) => Err(BeginError::Unavailable(why)),
-                    None => answer,
+                let answer = match (unavailable, answer) {
+                    // True whether the batch was stored or not; a retry would not help.
+                    (
+                        _,
+                        answer @ Err(BeginError::UnknownWorkflow(_) | BeginError::BadParams(_)),
+                    )
+                    | (None, answer) => answer,
+                    (Some(why), _) => Err(BeginError::Unavailable(why)),
                 };
                 *self.stats.admissions.entry(word(&answer)).or_default() += 1;
                 let _ = to.send(answer);
