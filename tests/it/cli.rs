@@ -115,7 +115,7 @@ pause  2 steps in 2 layers
 1  ● a  waits 1 ms
    │
 2  ◌ b ← a  waits 1 ms
-     when params.n > 5
+       when params.n > 5
 
 ◌ only if its condition holds
 ";

@@ -6,9 +6,9 @@
 //! ```text
 //! 1  ● assess
 //!    ├─╮
-//! 2  │ ● backup ← assess
-//!    │ │
-//!    ◆ │ ...
+//! 2  │ ● choose ← assess
+//!    ├─╯
+//! 3  ◆ promote ← assess, choose
 //! ```
 
 mod lanes;
