@@ -19,7 +19,7 @@ pub(crate) fn duration(ms: Millis) -> String {
 /// A span of time as the author of a workflow writes it: `250ms`, `2s`, `20m`.
 pub(crate) fn span(ms: Millis) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let unit = units.into_iter().find(|(unit, _)| ms >= *unit && ms % unit == 0);
+    let unit = units.into_iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
     unit.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
 }
 
