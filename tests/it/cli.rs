@@ -112,10 +112,10 @@ fn a_graph_is_drawn_for_people_and_for_programs() {
     let drawn = "\
 pause  2 steps in 2 layers
 
-1  ● a  waits 1 ms
+1  ● a  waits 1ms
    │
-2  ◌ b ← a  waits 1 ms
-     when params.n > 5
+2  ◌ b ← a  waits 1ms
+       when params.n > 5
 
 ◌ only if its condition holds
 ";
