@@ -73,7 +73,13 @@ impl Run {
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         let config = load::config(global)?;
         let client = Client::find(&self.server, &config).await?;
-        let clusters = if client.is_some() { Vec::new() } else { config.clusters()? };
+        let clusters = match client {
+            Some(_) => Vec::new(),
+            None => {
+                load::data_folder(&config)?;
+                config.clusters()?
+            }
+        };
         let host = load::host(&config, clusters)?;
         let plugins = Arc::new(load::plugins(&config, &host, out));
         let (library, name) = load::around(&self.file, &config, &plugins)?;
