@@ -19,7 +19,7 @@ wait = \"1ms\"
 ";
 
 /// The binary beside this test's own folder; `cargo xtask test` builds it.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("a test has a file");
     let folder = own.ancestors().nth(2).expect("a test is in target/<profile>/deps");
     let binary = folder.join("baton");
