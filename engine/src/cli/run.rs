@@ -73,12 +73,11 @@ impl Run {
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         let config = load::config(global)?;
         let client = Client::find(&self.server, &config).await?;
-        let clusters = match client {
-            Some(_) => Vec::new(),
-            None => {
-                load::data_folder(&config)?;
-                config.clusters()?
-            }
+        let clusters = if client.is_some() {
+            Vec::new()
+        } else {
+            load::data_folder(&config)?;
+            config.clusters()?
         };
         let host = load::host(&config, clusters)?;
         let plugins = Arc::new(load::plugins(&config, &host, out));

@@ -118,7 +118,9 @@ impl Runner {
         let queued = Some(Queued { not_before });
         let run = match self.begin_root(stage, plan, params, trigger, Some(key), queued)? {
             Admission::Started(run) => run,
-            other => return Ok(other),
+            other @ (Admission::Queued { .. } | Admission::Joined(_) | Admission::Duplicate(_)) => {
+                return Ok(other);
+            }
         };
         Ok(Admission::Queued { run, reason })
     }
