@@ -214,20 +214,35 @@ struct Draining {
     replies: Vec<oneshot::Sender<()>>,
 }
 
-/// Wall time that never runs backwards, in milliseconds since the Unix epoch.
+/// Wall time that neither runs backwards nor stands still, in milliseconds since the
+/// Unix epoch: when somebody sets the machine's clock back, timers still come.
 #[derive(Debug, Default)]
 struct Clock {
     latest: Millis,
+    /// When `latest` was read.
+    read: Option<std::time::Instant>,
 }
 
 impl Clock {
     fn now(&mut self) -> Millis {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now =
-            since.map_or(0, |since| Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX));
-        self.latest = self.latest.max(now);
+        self.advance(since.map_or(0, millis), std::time::Instant::now())
+    }
+
+    fn advance(&mut self, wall: Millis, at: std::time::Instant) -> Millis {
+        let passed = self.read.map_or(0, |read| millis(at.saturating_duration_since(read)));
+        let steady = self.latest.saturating_add(passed);
+        // Less than a millisecond is left to the next reading, or it would never add up.
+        if wall.max(steady) > self.latest {
+            self.latest = wall.max(steady);
+            self.read = Some(at);
+        }
         self.latest
     }
+}
+
+fn millis(duration: Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
 }
 
 /// Resumes every unfinished run of `journal` and starts the loop; says how many
@@ -288,8 +303,13 @@ impl Runner {
             }
             self.batch(inputs).await;
         }
-        for task in self.tasks.values() {
+        // Nobody is left to start anything for.
+        self.draining.get_or_insert(Draining { until: 0, replies: Vec::new() });
+        for task in std::mem::take(&mut self.tasks).into_values() {
             task.abort();
+        }
+        if !self.halted {
+            self.last_words().await;
         }
         for reply in self.draining.map(|draining| draining.replies).unwrap_or_default() {
             let _ = reply.send(());
@@ -298,10 +318,31 @@ impl Runner {
 
     fn is_drained(&mut self) -> bool {
         let now = self.clock.now();
-        match &self.draining {
-            Some(draining) => self.tasks.is_empty() || now >= draining.until,
-            None => self.halted,
+        let drained = |draining: &Draining| self.tasks.is_empty() || now >= draining.until;
+        self.halted || self.draining.as_ref().is_some_and(drained)
+    }
+
+    /// What attempts have told until now and is not on disk yet: an outcome that is
+    /// lost here would be in doubt at the next start.
+    async fn last_words(&mut self) {
+        self.inbox.close();
+        let mut told = Vec::new();
+        while let Ok(input) = self.inbox.try_recv() {
+            if matches!(input, Input::Outcome { .. } | Input::Ended { .. }) {
+                told.push(input);
+            }
         }
+        let mut stage = self.stage();
+        for input in told {
+            self.take(&mut stage, input, &mut Vec::new());
+        }
+        let ids: Vec<RunId> = self.runs.keys().cloned().collect();
+        for id in &ids {
+            self.flush_outcomes(&mut stage, id);
+        }
+        self.settle(&mut stage);
+        // There is nobody left to tell if it fails.
+        let _ = self.commit(stage).await;
     }
 
     fn drain(&mut self, grace_ms: Millis, reply: oneshot::Sender<()>) {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use std::fmt::Write as _;
+
 use anyhow::{Context, Result, ensure};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -49,6 +51,9 @@ pub(crate) fn component() -> Result<Vec<u8>> {
 }
 
 fn escaped(words: &[u32]) -> String {
-    let bytes = words.iter().flat_map(|word| word.to_le_bytes());
-    bytes.map(|byte| format!("\\{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in words.iter().flat_map(|word| word.to_le_bytes()) {
+        write!(text, "\\{byte:02x}").expect("a String takes all");
+    }
+    text
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use baton_core::expression::Scope;
 use baton_core::id::Place;
-use baton_core::id::{AttemptId, RunId};
+use baton_core::id::{AttemptId, RunId, StepId};
 use baton_core::run::RULES_VERSION;
 use baton_core::run::event::{Answer, Begun, Event, Parent, Pin, Queued, Trigger, TriggerKind};
 use baton_core::run::fault::Fault;
@@ -14,7 +14,7 @@ use baton_core::workflow::plan::{Plan, Policy};
 use baton_core::{Json, Millis};
 use uuid::Uuid;
 
-use super::stage::{Stage, step_named};
+use super::stage::Stage;
 use super::{Admission, Begin, BeginError, CommandError, Doing, Runner};
 use crate::journal::Closed;
 
@@ -64,6 +64,13 @@ impl Runner {
         {
             return self.join(stage, waiting, begin.trigger);
         }
+        if policy == Policy::Queue
+            && let Some(first) = self.index.queue(&key).first()
+            && begin.trigger.kind != TriggerKind::Manual
+        {
+            let reason = format!("run {first} waits for `{key}` and came first");
+            return self.queue(stage, plan, params, begin.trigger, key, 0, reason);
+        }
         // A person overrides the cool-down; nothing else does.
         if let Some(until) = self.cooling_until(&plan, &key, stage.now)
             && begin.trigger.kind != TriggerKind::Manual
@@ -80,6 +87,16 @@ impl Runner {
     fn cooling_until(&self, plan: &Plan, key: &str, now: Millis) -> Option<Millis> {
         let until = self.index.acted_at(plan.name(), key)? + plan.cooldown_ms()?;
         (until > now).then_some(until)
+    }
+
+    /// When a queued run may start after all, because the run it waited for acted.
+    pub(super) fn still_cooling(&self, id: &RunId, now: Millis) -> Option<Millis> {
+        let live = self.runs.get(id)?;
+        let begun = live.run.begun();
+        if begun.trigger.kind == TriggerKind::Manual {
+            return None;
+        }
+        self.cooling_until(&live.plan, begun.key.as_deref()?, now)
     }
 
     fn join(
@@ -134,7 +151,12 @@ impl Runner {
         key: Option<String>,
         queued: Option<Queued>,
     ) -> Result<Admission, BeginError> {
-        if self.runs.len() >= self.bounds.open_runs_max {
+        // A run that closes in this very batch makes room; a re-assessment is owed.
+        let is_full = || {
+            let open = self.runs.values().filter(|live| !live.run.is_closed()).count();
+            open >= self.bounds.open_runs_max
+        };
+        if trigger.kind != TriggerKind::Reassess && is_full() {
             let most = self.bounds.open_runs_max;
             return Err(BeginError::Unavailable(format!(
                 "{most} runs are open, the most that limits.open_runs allows"
@@ -246,7 +268,15 @@ impl Runner {
             evidence: Arc::new(serde_json::json!({ "after": closed.run.as_str() })),
         };
         let until = self.cooling_until(&plan, key, stage.now).unwrap_or(stage.now);
-        let params = (*begun.params).clone();
+        // The workflow may have changed since that run began.
+        let params = match plan.bind(&begun.params) {
+            Ok(params) => params,
+            Err(flaws) => {
+                let flaws = flaws.join("; ");
+                tracing::error!(run = %closed.run, flaws, "the re-assessment it owes does not fit the workflow any more");
+                return;
+            }
+        };
         let reason = "a delivery came after the last assessment".to_owned();
         if let Err(error) = self.queue(stage, plan, params, trigger, key.clone(), until, reason) {
             tracing::error!(run = %closed.run, %error, "the re-assessment it owes could not be queued");
@@ -262,7 +292,7 @@ impl Runner {
         item: u32,
         answer: Answer,
     ) -> Result<(), CommandError> {
-        let live = self.runs.get(run).ok_or_else(|| CommandError::UnknownRun(run.clone()))?;
+        let live = self.runs.get(run).ok_or_else(|| self.not_open(run))?;
         let place = Place { step: step_named(&live.plan, step)?, item };
         let event = Event::Answered { at: stage.now, place, answer };
         self.event(stage, run, event)
@@ -283,4 +313,25 @@ fn sources(plan: &Plan) -> BTreeMap<String, Arc<str>> {
         .into_iter()
         .map(|(name, child)| (name.to_owned(), Arc::clone(child.source())))
         .collect()
+}
+
+/// What became of a trigger, for the count of them.
+pub(super) fn word(answer: &Result<Admission, BeginError>) -> &'static str {
+    match answer {
+        Ok(Admission::Started(_)) => "started",
+        Ok(Admission::Queued { .. }) => "queued",
+        Ok(Admission::Joined(_)) => "joined",
+        Ok(Admission::Duplicate(_)) => "duplicate",
+        Err(BeginError::Refused { .. }) => "refused",
+        Err(BeginError::UnknownWorkflow(_) | BeginError::BadParams(_)) => "invalid",
+        Err(BeginError::Unavailable(_)) => "unavailable",
+    }
+}
+
+/// A step by its name, for commands.
+fn step_named(plan: &Plan, name: &str) -> Result<StepId, CommandError> {
+    plan.find(name).ok_or_else(|| {
+        let steps: Vec<&str> = plan.steps().iter().map(|step| step.name.as_str()).collect();
+        CommandError::Illegal(format!("no step `{name}`; the steps are {}", steps.join(", ")))
+    })
 }

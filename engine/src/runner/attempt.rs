@@ -1,5 +1,6 @@
 //! Doing the work of a plugin's attempt, outside the loop.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use baton_core::run::Invocation;
 use baton_core::run::event::Call;
 use baton_core::run::fault::Fault;
 use baton_host::{Attempt, Context, Done, Host, Plugin, Wall, WallError};
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,22 +54,21 @@ impl Runner {
         let wall = Arc::new(Door { of: of.clone(), outbox: outbox.clone() });
         let doing = of.clone();
         let task = tokio::spawn(async move {
-            let result = match work {
-                Err(fault) => Err(fault),
-                Ok((known, digest, name, context, input, grants, timeout)) => {
-                    let plugin = match known {
-                        Some(plugin) => Ok(plugin),
-                        None => kept(journal, host.clone(), digest, name).await,
-                    };
-                    match plugin {
-                        Ok(plugin) => {
-                            host.run(Attempt { plugin, context, input, grants, timeout }, wall)
-                                .await
-                        }
-                        Err(fault) => Err(fault),
-                    }
-                }
+            let work = async move {
+                let (known, digest, name, context, input, grants, timeout) = work?;
+                let plugin = match known {
+                    Some(plugin) => plugin,
+                    None => kept(journal, host.clone(), digest, name).await?,
+                };
+                host.run(Attempt { plugin, context, input, grants, timeout }, wall).await
             };
+            // A panic that nobody tells would leave the run waiting for ever.
+            let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+                Err(Fault::retryable(
+                    "internal",
+                    "the engine failed while it ran the plugin; see its log",
+                ))
+            });
             let _ = outbox.send(Input::Ended { of: doing, result }).await;
         });
         self.tasks.insert(of, task.abort_handle());

@@ -83,6 +83,9 @@ impl Index {
         }
         if let Some(queue) = self.queues.get_mut(key) {
             queue.retain(|waiting| *waiting != closed.run);
+            if queue.is_empty() {
+                self.queues.remove(key);
+            }
         }
         if closed.acted {
             let latest = self.acted.entry((closed.workflow.clone(), key.clone())).or_default();

@@ -54,6 +54,10 @@ impl Runner {
                 Ok(())
             }
             Effect::Admit { .. } if !self.is_key_free(id) => Ok(()),
+            Effect::Admit { .. } if let Some(until) = self.still_cooling(id, at) => {
+                self.timers.set(until, id);
+                Ok(())
+            }
             Effect::Admit { .. } => self.event(stage, id, Event::Admitted { at }),
             Effect::Wake { place, .. } => self.event(stage, id, Event::Woke { at, place }),
             Effect::Deadline { .. } => {
@@ -76,9 +80,16 @@ impl Runner {
     fn invoke(&mut self, stage: &mut Stage, of: Doing) {
         let Some(live) = self.runs.get(&of.run) else { return };
         let step = live.plan.step(of.attempt.place.step);
-        let takes_slot = matches!(step.action, Action::Plugin(_));
+        // What is undone is undone by a plugin, whatever the step itself runs.
+        let takes_slot = matches!(step.action, Action::Plugin(_)) || of.attempt.side == Side::Undo;
+        if takes_slot && self.draining.is_some() {
+            // It is ready on disk: the next start begins it.
+            return;
+        }
         if takes_slot && self.tasks.len() + stage.begin.len() >= self.bounds.attempts_max {
-            self.backlog.push_back(of);
+            if !self.backlog.contains(&of) {
+                self.backlog.push_back(of);
+            }
             return;
         }
         let invocation = live.run.invocation(&live.plan, of.attempt);

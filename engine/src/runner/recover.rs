@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use baton_core::id::RunId;
+use baton_core::id::{AttemptId, RunId};
 use baton_core::run::event::{Begun, Event};
+use baton_core::run::fault::Fault;
 use baton_core::run::{RULES_VERSION, Run, apply, outstanding};
 use baton_core::workflow::plan::Plan;
 use baton_core::workflow::{Library, PluginFacts, check};
 
+use super::admit::child_id;
 use super::index::Index;
 use super::{CLOSED_RUNS_MAX, Live, Runner};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{AppendError, Journal, JournalError};
 
 impl Runner {
     /// Replays every unfinished run, says which attempts were cut off, and performs
@@ -52,20 +54,42 @@ impl Runner {
         }
         self.index = Index::derive(self.runs.values().map(|live| &live.run), &self.closed);
         let unfinished = self.runs.len();
-        self.resume().await;
+        self.resume().await?;
         self.stats.ready_since = Some(self.clock.now());
         Ok(unfinished)
     }
 
-    fn set_aside(&mut self, run: RunId, why: &str) {
+    pub(super) fn set_aside(&mut self, run: RunId, why: &str) {
         tracing::error!(%run, why, "run is unreadable and set aside; the others go on");
         self.unreadable.insert(run, why.to_owned());
     }
 
-    async fn resume(&mut self) {
-        let mut stage = self.stage();
+    async fn resume(&mut self) -> Result<(), JournalError> {
         let ids: Vec<RunId> = self.runs.keys().cloned().collect();
-        for id in &ids {
+        if !ids.is_empty() {
+            tracing::info!(runs = ids.len(), "unfinished runs go on");
+        }
+        let Err(error) = self.resume_runs(&ids).await else { return Ok(()) };
+        tracing::error!(%error, "unfinished runs could not go on together; trying one by one");
+        for id in ids {
+            match self.resume_runs(std::slice::from_ref(&id)).await {
+                Ok(()) => {}
+                Err(AppendError::Stopped(why)) => return Err(JournalError::Stopped(why)),
+                // Left as it is it would wait for ever for an attempt that nobody makes.
+                Err(error) => {
+                    if self.runs.remove(&id).is_some() {
+                        self.set_aside(id, &error.to_string());
+                    }
+                }
+            }
+        }
+        self.index = Index::derive(self.runs.values().map(|live| &live.run), &self.closed);
+        Ok(())
+    }
+
+    async fn resume_runs(&mut self, ids: &[RunId]) -> Result<(), AppendError> {
+        let mut stage = self.stage();
+        for id in ids {
             let Some(live) = self.runs.get(id) else { continue };
             let plan = Arc::clone(&live.plan);
             for attempt in live.run.cut_off(&plan) {
@@ -76,17 +100,34 @@ impl Runner {
                     tracing::error!(run = %id, %illegal, "an interruption could not be recorded");
                 }
             }
+            for attempt in orphaned(&self.runs, id) {
+                let child = child_id(id, attempt);
+                let message = format!(
+                    "child run {child} is not open and did not tell its end; see `baton show {child}`"
+                );
+                let fault = Fault::permanent("child-lost", message);
+                let event = Event::Failed { at: stage.now, attempt, fault, jitter: 0 };
+                if let Err(illegal) = self.event(&mut stage, id, event) {
+                    tracing::error!(run = %id, %illegal, "a lost child run could not be recorded");
+                }
+            }
             if let Some(live) = self.runs.get(id) {
                 let owed = outstanding(&live.plan, &live.run);
                 stage.owe_all(id, owed);
             }
         }
-        if !ids.is_empty() {
-            tracing::info!(runs = ids.len(), "unfinished runs go on");
-        }
         self.settle(&mut stage);
-        self.commit(stage).await;
+        self.commit(stage).await
     }
+}
+
+/// Attempts of `id` that wait for a child run which cannot go on.
+fn orphaned(runs: &BTreeMap<RunId, Live>, id: &RunId) -> Vec<AttemptId> {
+    let Some(live) = runs.get(id) else { return Vec::new() };
+    let lost = |attempt: &AttemptId| {
+        live.plan.is_child(*attempt) && !runs.contains_key(&child_id(id, *attempt))
+    };
+    live.run.running().into_iter().filter(lost).collect()
 }
 
 /// Folds a run's events; `plans` keeps what was compiled already.

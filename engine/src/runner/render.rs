@@ -52,12 +52,12 @@ impl Runner {
         let unreadable = self.unreadable.keys().map(unreadable_summary);
         let mut all: Vec<Summary> = open.chain(closed).chain(unreadable).collect();
         all.sort_by(|a, b| (b.begun_at, &b.id).cmp(&(a.begun_at, &a.id)));
-        let after = filter
-            .before
-            .as_ref()
-            .and_then(|before| all.iter().position(|run| run.id == before.as_str()));
+        let after = filter.before.as_ref().map(|before| {
+            // Behind a run that nobody knows is nothing, or a reader would begin anew.
+            all.iter().position(|run| run.id == before.as_str()).map_or(all.len(), |at| at + 1)
+        });
         all.into_iter()
-            .skip(after.map_or(0, |at| at + 1))
+            .skip(after.unwrap_or(0))
             .filter(|run| filter.workflow.as_ref().is_none_or(|wanted| *wanted == run.workflow))
             .filter(|run| filter.state.as_ref().is_none_or(|wanted| *wanted == run.state))
             .take(filter.limit.unwrap_or(usize::MAX))

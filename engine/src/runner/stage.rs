@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use baton_core::Millis;
-use baton_core::id::{RunId, StepId};
+use baton_core::id::{AttemptId, RunId};
 use baton_core::run::event::{Call, CallClass, Event};
 use baton_core::run::fault::Fault;
 use baton_core::run::{Effect, Illegal, Phase, Run, outstanding, step};
@@ -29,6 +29,8 @@ pub(super) struct Stage {
     replies: Vec<Reply>,
     /// Facts that must not be lost if the journal refuses the batch.
     facts: Vec<Input>,
+    /// Outcomes that this batch carries; they too.
+    outcomes: Vec<(RunId, AttemptId, Call)>,
     closed: Vec<Closed>,
 }
 
@@ -56,7 +58,8 @@ impl Runner {
             self.wake(&mut stage, &run);
         }
         self.settle(&mut stage);
-        self.commit(stage).await;
+        // If it failed, everybody concerned has been told.
+        let _ = self.commit(stage).await;
         for read in reads {
             self.read(read);
         }
@@ -72,11 +75,12 @@ impl Runner {
             end: Vec::new(),
             replies: Vec::new(),
             facts: Vec::new(),
+            outcomes: Vec::new(),
             closed: Vec::new(),
         }
     }
 
-    fn take(&mut self, stage: &mut Stage, input: Input, reads: &mut Vec<Input>) {
+    pub(super) fn take(&mut self, stage: &mut Stage, input: Input, reads: &mut Vec<Input>) {
         match input {
             Input::Begin { begin, reply } => {
                 let answer = self.admit(stage, begin);
@@ -105,7 +109,10 @@ impl Runner {
                 }
             }
             Input::Progress { of, progress } => {
-                if let Some(live) = self.runs.get_mut(&of.run) {
+                // What is told after the end is no progress any more.
+                if let Some(live) = self.runs.get_mut(&of.run)
+                    && self.tasks.contains_key(&of)
+                {
                     live.progress.insert(of.attempt.place, progress);
                     self.changes.send_modify(|version| *version += 1);
                 }
@@ -123,14 +130,21 @@ impl Runner {
         event: Event,
     ) -> Result<(), CommandError> {
         if !self.runs.contains_key(run) {
-            return Err(match self.closed.iter().rev().find(|closed| closed.run == *run) {
-                Some(closed) => {
-                    CommandError::Illegal(format!("run {run} is over: {}", closed.outcome.as_str()))
-                }
-                None => CommandError::UnknownRun(run.clone()),
-            });
+            return Err(self.not_open(run));
         }
         self.event(stage, run, event).map_err(|illegal| CommandError::Illegal(illegal.to_string()))
+    }
+
+    /// Why nothing can be told to a run that is not in memory.
+    pub(super) fn not_open(&self, run: &RunId) -> CommandError {
+        if let Some(closed) = self.closed.iter().rev().find(|closed| closed.run == *run) {
+            let outcome = closed.outcome.as_str();
+            return CommandError::Illegal(format!("run {run} is over: {outcome}"));
+        }
+        match self.unreadable.get(run) {
+            Some(why) => CommandError::Illegal(format!("run {run} is unreadable: {why}")),
+            None => CommandError::UnknownRun(run.clone()),
+        }
     }
 
     fn ended(&mut self, stage: &mut Stage, of: Doing, result: Result<baton_core::Json, Fault>) {
@@ -200,9 +214,12 @@ impl Runner {
     pub(super) fn flush_outcomes(&mut self, stage: &mut Stage, id: &RunId) {
         let outcomes = self.runs.get_mut(id).map(|live| std::mem::take(&mut live.outcomes));
         for (attempt, call) in outcomes.unwrap_or_default() {
-            let event = Event::Called { at: stage.now, attempt, call };
-            if let Err(illegal) = self.event(stage, id, event) {
-                tracing::debug!(run = %id, %illegal, "a late outcome is dropped");
+            let event = Event::Called { at: stage.now, attempt, call: call.clone() };
+            match self.event(stage, id, event) {
+                Ok(()) => stage.outcomes.push((id.clone(), attempt, call)),
+                Err(illegal) => {
+                    tracing::debug!(run = %id, %illegal, "a late outcome is dropped");
+                }
             }
         }
     }
@@ -238,7 +255,7 @@ impl Runner {
     }
 
     /// The one place where anything becomes durable, visible and done.
-    pub(super) async fn commit(&mut self, mut stage: Stage) {
+    pub(super) async fn commit(&mut self, mut stage: Stage) -> Result<(), AppendError> {
         if !stage.entries.is_empty() {
             let (done, durable) = oneshot::channel();
             let batch = Batch { entries: std::mem::take(&mut stage.entries) };
@@ -251,7 +268,7 @@ impl Runner {
             let gone = || AppendError::Stopped("the journal's writer is gone".to_owned());
             if let Err(error) = durable.await.unwrap_or_else(|_| Err(gone())) {
                 self.take_back(stage, &error);
-                return;
+                return Err(error);
             }
             self.stats.stalled = None;
             self.changes.send_modify(|version| *version += 1);
@@ -263,6 +280,9 @@ impl Runner {
             if let Some(task) = self.tasks.remove(&of) {
                 task.abort();
             }
+            if let Some(live) = self.runs.get_mut(&of.run) {
+                live.progress.remove(&of.attempt.place);
+            }
         }
         for of in stage.begin {
             self.perform(of);
@@ -271,6 +291,7 @@ impl Runner {
             self.reply(reply, None);
         }
         self.refill();
+        Ok(())
     }
 
     /// The journal refused: nothing of the batch happened. Facts that came from
@@ -294,30 +315,58 @@ impl Runner {
                 }
             }
         }
+        for (id, attempt, call) in stage.outcomes {
+            if let Some(live) = self.runs.get_mut(&id) {
+                live.outcomes.push((attempt, call));
+            }
+        }
+        if let AppendError::Refused { run, .. } = error {
+            self.give_up(run, error);
+        }
         self.index = Index::derive(self.runs.values().map(|live| &live.run), &self.closed);
         for reply in stage.replies {
             self.reply(reply, Some(error));
         }
         if let (Some(outbox), false) = (self.sender(), matches!(error, AppendError::Stopped(_))) {
-            for fact in stage.facts {
-                let outbox = outbox.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(RETRY_AFTER).await;
+            tokio::spawn(async move {
+                tokio::time::sleep(RETRY_AFTER).await;
+                for fact in stage.facts {
                     let _ = outbox.send(fact).await;
-                });
-            }
+                }
+            });
         }
+    }
+
+    /// A record of this run can never be stored. Trying again would refuse, for ever,
+    /// every batch that it is in: the run is set aside, and the others go on.
+    fn give_up(&mut self, run: &RunId, error: &AppendError) {
+        if self.runs.remove(run).is_none() {
+            return;
+        }
+        self.tasks.retain(|of, task| {
+            let other = of.run != *run;
+            if !other {
+                task.abort();
+            }
+            other
+        });
+        self.set_aside(run.clone(), &error.to_string());
     }
 
     fn reply(&mut self, reply: Reply, error: Option<&AppendError>) {
         let unavailable = error.map(ToString::to_string);
         match reply {
             Reply::Begin(to, answer) => {
-                let answer = match unavailable {
-                    Some(why) => Err(BeginError::Unavailable(why)),
-                    None => answer,
+                let answer = match (unavailable, answer) {
+                    // True whether the batch was stored or not; a retry would not help.
+                    (
+                        _,
+                        answer @ Err(BeginError::UnknownWorkflow(_) | BeginError::BadParams(_)),
+                    )
+                    | (None, answer) => answer,
+                    (Some(why), _) => Err(BeginError::Unavailable(why)),
                 };
-                *self.stats.admissions.entry(word(&answer)).or_default() += 1;
+                *self.stats.admissions.entry(super::admit::word(&answer)).or_default() += 1;
                 let _ = to.send(answer);
             }
             Reply::Command(to, answer) => {
@@ -377,28 +426,8 @@ fn has_acted(run: &Run) -> bool {
     })
 }
 
-fn word(answer: &Result<Admission, BeginError>) -> &'static str {
-    match answer {
-        Ok(Admission::Started(_)) => "started",
-        Ok(Admission::Queued { .. }) => "queued",
-        Ok(Admission::Joined(_)) => "joined",
-        Ok(Admission::Duplicate(_)) => "duplicate",
-        Err(BeginError::Refused { .. }) => "refused",
-        Err(BeginError::UnknownWorkflow(_) | BeginError::BadParams(_)) => "invalid",
-        Err(BeginError::Unavailable(_)) => "unavailable",
-    }
-}
-
 /// Chance for a back-off's jitter, from the random bits of a fresh id.
 fn chance() -> u16 {
     let id = uuid::Uuid::now_v7();
     u16::from_be_bytes([id.as_bytes()[14], id.as_bytes()[15]])
-}
-
-/// A step id by its name, for commands.
-pub(super) fn step_named(plan: &Plan, name: &str) -> Result<StepId, CommandError> {
-    plan.find(name).ok_or_else(|| {
-        let steps: Vec<&str> = plan.steps().iter().map(|step| step.name.as_str()).collect();
-        CommandError::Illegal(format!("no step `{name}`; the steps are {}", steps.join(", ")))
-    })
 }
