@@ -80,8 +80,15 @@ struct Server {
 /// Who acts, and why; kept in the journal.
 #[derive(Clone, Debug, Args)]
 struct Person {
-    /// Who acts
-    #[arg(long, value_name = "NAME", env = "USER", hide_env = true, default_value = "unknown")]
+    /// Who acts [default: $USER, else `unknown`]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "USER",
+        hide_env = true,
+        default_value = "unknown",
+        hide_default_value = true
+    )]
     who: String,
     /// Why; it is kept with the run
     #[arg(long, short, value_name = "TEXT")]
@@ -137,7 +144,8 @@ const STYLES: Styles = Styles::styled()
     .placeholder(AnsiColor::Cyan.on_default());
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done or succeeded, 1 failed, 2 bad file or usage, 4 timed out.
+Exit codes: 0 done or succeeded, 1 failed, 2 bad file or usage, 4 timed out,
+130 left by Ctrl-C while the run goes on.
 
 First steps:
   baton check workflows/hello.toml     find every mistake in a workflow

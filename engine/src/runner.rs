@@ -16,6 +16,7 @@ mod attempt;
 mod ephemeral;
 mod handle;
 mod index;
+mod owe;
 mod recover;
 mod render;
 mod report;

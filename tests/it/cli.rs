@@ -19,7 +19,7 @@ wait = \"1ms\"
 ";
 
 /// The binary beside this test's own folder; `cargo xtask test` builds it.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("a test has a file");
     let folder = own.ancestors().nth(2).expect("a test is in target/<profile>/deps");
     let binary = folder.join("baton");
@@ -112,10 +112,10 @@ fn a_graph_is_drawn_for_people_and_for_programs() {
     let drawn = "\
 pause  2 steps in 2 layers
 
-1  ● a  waits 1 ms
+1  ● a  waits 1ms
    │
-2  ◌ b ← a  waits 1 ms
-     when params.n > 5
+2  ◌ b ← a  waits 1ms
+       when params.n > 5
 
 ◌ only if its condition holds
 ";

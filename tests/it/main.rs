@@ -6,3 +6,4 @@
 mod cli;
 mod flaws;
 mod lab;
+mod workflows;

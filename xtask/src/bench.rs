@@ -1,4 +1,4 @@
-//! Measurements, in the release profile; results go to `target/bench`.
+//! Measurements; results go to `target/bench`.
 
 use std::path::Path;
 
@@ -14,7 +14,16 @@ pub(crate) enum What {
     Step,
 }
 
-/// Runs one measurement, which writes `target/bench/<what>.json`, and prints that.
+/// Our crates as in a release. What we depend on is optimised in `dev` already, so
+/// wasmtime is not built again, as it would be under a profile of another name.
+const PROFILE: &[&str] = &[
+    "profile.dev.opt-level=3",
+    "profile.dev.package.baton-core.opt-level=3",
+    "profile.dev.debug-assertions=false",
+    "profile.dev.overflow-checks=false",
+];
+
+/// Runs one measurement, which prints a table and writes `target/bench/<what>.json`.
 ///
 /// # Errors
 /// When it does not build, does not end well, or leaves no result.
@@ -23,11 +32,14 @@ pub(crate) fn bench(root: &Path, what: What) -> Result<()> {
     let folder = root.join("target/bench");
     std::fs::create_dir_all(&folder)?;
     let file = folder.join("step.json");
-    crate::plugins::build(root)?;
-    run(cargo(root, &["bench", "--package", "baton", "--bench", "step"])
-        .env("BATON_BENCH_OUT", &file))?;
-    let text =
-        std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-    println!("{text}");
+    // All of the workspace, so that features are unified as everywhere else.
+    let mut arguments = vec!["bench", "--workspace", "--bench", "step", "--profile", "dev"];
+    arguments.extend(PROFILE.iter().flat_map(|setting| ["--config", setting]));
+    run(cargo(root, &arguments)
+        .env("BATON_BENCH_OUT", &file)
+        .env("BATON_BENCH_PROFILE", format!("dev, {}", PROFILE.join(", "))))?;
+    let size = std::fs::metadata(&file).with_context(|| format!("read {}", file.display()))?.len();
+    anyhow::ensure!(size > 0, "{} is empty", file.display());
+    println!("all figures: {}", file.display());
     Ok(())
 }

@@ -75,7 +75,7 @@ pub(crate) fn play(root: &Path, course: Course) -> Result<bool> {
     let mut phases = Phases::begin();
     phases.phase("install what is missing", install::redis)?;
     phases.phase("build the plugins", || plugins::build(root))?;
-    phases.phase("build baton", || run(&mut cargo(root, &["build", "--package", "baton"])))?;
+    phases.phase("build baton", || run(&mut cargo(root, &["build", "--workspace"])))?;
 
     let folder = root.join("target/demo");
     fs::create_dir_all(&folder)?;

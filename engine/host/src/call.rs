@@ -110,7 +110,6 @@ fn asks(context: &Context) -> wit::types::Context {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "one fault an attempt; a box would serve nobody")]
 fn finish(step: &str, returned: Returned) -> Result<Json, Fault> {
     let text = returned.map_err(|fault| theirs(step, &fault))?;
     if text.len() > limits::OUTPUT_BYTES_MAX {

@@ -2,87 +2,18 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod guests;
+mod lab;
 
 use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use baton_core::run::event::Call;
 use baton_core::run::fault::{Fault, FaultKind};
-use baton_core::workflow::plan::{Grants, WhenInterrupted};
-use baton_host::{Attempt, Context, Host, Options, Plugin, Wall, WallError};
-use futures::future::BoxFuture;
+use baton_core::workflow::plan::WhenInterrupted;
+use baton_host::{Attempt, Host, Options, Wall};
 use guests::{Guest, OUTPUT};
+use lab::{LOOP, Lab, Quiet, attempt, host};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-struct Lab {
-    host: Host,
-    cache: TempDir,
-}
-
-impl Lab {
-    fn new() -> Self {
-        let cache = tempfile::tempdir().unwrap();
-        Self { host: host(&cache), cache }
-    }
-
-    fn load(&self, guest: &Guest) -> Plugin {
-        self.host.load_bytes("guest.wasm", &guest.build()).unwrap()
-    }
-
-    fn refusal(&self, bytes: &[u8]) -> String {
-        self.host.load_bytes("guest.wasm", bytes).unwrap_err().to_string()
-    }
-
-    async fn run(&self, guest: Guest) -> Result<Value, Fault> {
-        self.host.run(attempt(self.load(&guest)), Arc::new(Quiet::default())).await
-    }
-}
-
-fn host(cache: &TempDir) -> Host {
-    Host::new(Options {
-        cache_dir: cache.path().to_owned(),
-        clusters: Vec::new(),
-        memory_bytes_max: 4 << 20,
-        fuel_max: 100_000_000,
-        attempts_max: 4,
-    })
-    .unwrap()
-}
-
-fn attempt(plugin: Plugin) -> Attempt {
-    Attempt {
-        plugin,
-        context: Context {
-            run: "r-1".parse().unwrap(),
-            workflow: "test".to_owned(),
-            step: "try".to_owned(),
-            item: 0,
-            attempt: 1,
-            done: Vec::new(),
-        },
-        input: json!({}),
-        grants: Grants::default(),
-        timeout: Duration::from_secs(20),
-    }
-}
-
-/// A wall that remembers what was reported.
-#[derive(Default)]
-struct Quiet(Mutex<Vec<String>>);
-
-impl Wall for Quiet {
-    fn intend(&self, _call: Call) -> BoxFuture<'_, Result<(), WallError>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-    fn outcome(&self, _call: Call) {}
-    fn progress(&self, done: u64, total: Option<u64>, message: String) {
-        self.0.lock().unwrap().push(format!("{done}/{total:?} {message}"));
-    }
-}
-
-const LOOP: &str = "(loop $again br $again) unreachable";
 
 #[tokio::test]
 async fn a_guest_describes_itself_and_runs() {

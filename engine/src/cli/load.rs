@@ -22,6 +22,19 @@ pub(super) fn config(global: &Global) -> Result<Config, Failure> {
     Ok(Config::load(global.config.as_deref())?)
 }
 
+/// Makes the data folder, so that what is compiled for the first engine on it is
+/// there for the next one: that may be a restart in the middle of a recovery.
+///
+/// # Errors
+/// If it cannot be made.
+pub(super) fn data_folder(config: &Config) -> Result<(), Failure> {
+    let data = &config.paths.data;
+    std::fs::create_dir_all(data).map_err(|error| {
+        Failure::new(format!("cannot create the data folder {}: {error}", data.display()))
+            .help("give the user that runs Baton the folder, or set [paths] data")
+    })
+}
+
 /// Starts what runs plugins. `clusters` may be empty where nothing will run.
 ///
 /// # Errors

@@ -36,7 +36,7 @@ const GRACE_MS: u64 = 2_000;
 #[command(after_help = "\
 Examples:
   baton run workflows/hello.toml
-  baton run workflows/redis-failover.toml --param cluster=bondx --param force=true
+  baton run workflows/redis-failover.toml --param cluster=bondx
   baton run workflows/verify-redis.toml --output json | jq .output
 
 Exit codes: 0 the run succeeded, 1 it failed or was cancelled, 2 bad file or usage,
@@ -51,8 +51,15 @@ pub(super) struct Run {
     /// Begin the run on the server and print its id, without watching it
     #[arg(long, short)]
     detach: bool,
-    /// Who runs it
-    #[arg(long, value_name = "NAME", env = "USER", hide_env = true, default_value = "unknown")]
+    /// Who runs it [default: $USER, else `unknown`]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "USER",
+        hide_env = true,
+        default_value = "unknown",
+        hide_default_value = true
+    )]
     who: String,
     #[command(flatten)]
     format: Format,
@@ -73,7 +80,12 @@ impl Run {
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         let config = load::config(global)?;
         let client = Client::find(&self.server, &config).await?;
-        let clusters = if client.is_some() { Vec::new() } else { config.clusters()? };
+        let clusters = if client.is_some() {
+            Vec::new()
+        } else {
+            load::data_folder(&config)?;
+            config.clusters()?
+        };
         let host = load::host(&config, clusters)?;
         let plugins = Arc::new(load::plugins(&config, &host, out));
         let (library, name) = load::around(&self.file, &config, &plugins)?;

@@ -93,6 +93,7 @@ impl Serve {
 
 /// Everything that is served, sound; or all that is wrong with it.
 fn materials(config: Config, out: &Out) -> Result<Materials, Failure> {
+    load::data_folder(&config)?;
     let host = load::host(&config, config.clusters()?)?;
     let plugins = Arc::new(load::plugins(&config, &host, out));
     let mut library = Library::new(Arc::clone(&plugins));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use baton_core::expression::Scope;
 use baton_core::id::Place;
-use baton_core::id::{AttemptId, RunId};
+use baton_core::id::{AttemptId, RunId, StepId};
 use baton_core::run::RULES_VERSION;
 use baton_core::run::event::{Answer, Begun, Event, Parent, Pin, Queued, Trigger, TriggerKind};
 use baton_core::run::fault::Fault;
@@ -14,7 +14,7 @@ use baton_core::workflow::plan::{Plan, Policy};
 use baton_core::{Json, Millis};
 use uuid::Uuid;
 
-use super::stage::{Stage, step_named};
+use super::stage::Stage;
 use super::{Admission, Begin, BeginError, CommandError, Doing, Runner};
 use crate::journal::Closed;
 
@@ -135,7 +135,9 @@ impl Runner {
         let queued = Some(Queued { not_before });
         let run = match self.begin_root(stage, plan, params, trigger, Some(key), queued)? {
             Admission::Started(run) => run,
-            other => return Ok(other),
+            other @ (Admission::Queued { .. } | Admission::Joined(_) | Admission::Duplicate(_)) => {
+                return Ok(other);
+            }
         };
         Ok(Admission::Queued { run, reason })
     }
@@ -311,4 +313,25 @@ fn sources(plan: &Plan) -> BTreeMap<String, Arc<str>> {
         .into_iter()
         .map(|(name, child)| (name.to_owned(), Arc::clone(child.source())))
         .collect()
+}
+
+/// What became of a trigger, for the count of them.
+pub(super) fn word(answer: &Result<Admission, BeginError>) -> &'static str {
+    match answer {
+        Ok(Admission::Started(_)) => "started",
+        Ok(Admission::Queued { .. }) => "queued",
+        Ok(Admission::Joined(_)) => "joined",
+        Ok(Admission::Duplicate(_)) => "duplicate",
+        Err(BeginError::Refused { .. }) => "refused",
+        Err(BeginError::UnknownWorkflow(_) | BeginError::BadParams(_)) => "invalid",
+        Err(BeginError::Unavailable(_)) => "unavailable",
+    }
+}
+
+/// A step by its name, for commands.
+fn step_named(plan: &Plan, name: &str) -> Result<StepId, CommandError> {
+    plan.find(name).ok_or_else(|| {
+        let steps: Vec<&str> = plan.steps().iter().map(|step| step.name.as_str()).collect();
+        CommandError::Illegal(format!("no step `{name}`; the steps are {}", steps.join(", ")))
+    })
 }

@@ -48,7 +48,7 @@ pub async fn look(
                 continue;
             }
             idle = false;
-            run = perform(plan, run, effect, now, host, plugins, &mut working)?;
+            run = perform(plan, &run, &effect, now, host, plugins, &mut working)?;
             break;
         }
         if !idle {
@@ -117,17 +117,17 @@ type Working = JoinSet<(baton_core::id::AttemptId, Result<Json, Fault>)>;
 
 fn perform(
     plan: &Plan,
-    run: Run,
-    effect: Effect,
+    run: &Run,
+    effect: &Effect,
     at: u64,
     host: &Host,
     plugins: &BTreeMap<String, Plugin>,
     working: &mut Working,
 ) -> Result<Run, String> {
-    let event = match effect {
+    let event = match *effect {
         Effect::Invoke { attempt } => {
             let invocation = run.invocation(plan, attempt);
-            let run = fold(plan, Some(&run), &Event::Started { at, attempt })?;
+            let started = fold(plan, Some(run), &Event::Started { at, attempt })?;
             match invocation {
                 Ok(Invocation::Plugin { name, input, grants, timeout_ms, .. }) => {
                     let plugin = plugins
@@ -148,7 +148,7 @@ fn perform(
                         let attempt_of_host = Attempt { plugin, context, input, grants, timeout };
                         (attempt, host.run(attempt_of_host, Arc::new(Closed)).await)
                     });
-                    return Ok(run);
+                    return Ok(started);
                 }
                 Ok(Invocation::Child { .. } | Invocation::Report) => {
                     return Err(format!(
@@ -159,7 +159,7 @@ fn perform(
                 Err(fault) => {
                     return fold(
                         plan,
-                        Some(&run),
+                        Some(&started),
                         &Event::Failed { at, attempt, fault, jitter: 0 },
                     );
                 }
@@ -181,7 +181,7 @@ fn perform(
         }
         Effect::Close => Event::Closed { at },
     };
-    fold(plan, Some(&run), &event)
+    fold(plan, Some(run), &event)
 }
 
 /// The wall of a run that only looks: every change is refused.

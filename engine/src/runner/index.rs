@@ -36,10 +36,14 @@ impl Index {
         closed: impl IntoIterator<Item = &'a Closed>,
     ) -> Self {
         let mut index = Self::default();
-        closed.into_iter().for_each(|closed| index.close(closed));
+        for run in closed {
+            index.close(run);
+        }
         let mut open: Vec<&Run> = open.collect();
         open.sort_by_key(|run| (run.begun_at(), run.id()));
-        open.into_iter().for_each(|run| index.open(run));
+        for run in open {
+            index.open(run);
+        }
         index
     }
 

@@ -145,13 +145,13 @@ pub(super) fn replay(
         ));
     }
     let children: String = begun.children.values().map(|source| &**source).collect();
-    let plan = match plans.get(&(Arc::clone(&begun.source), children.clone())) {
-        Some(plan) => Arc::clone(plan),
-        None => {
-            let plan = plan_of(begun)?;
-            plans.insert((Arc::clone(&begun.source), children), Arc::clone(&plan));
-            plan
-        }
+    let same = (Arc::clone(&begun.source), children);
+    let plan = if let Some(plan) = plans.get(&same) {
+        Arc::clone(plan)
+    } else {
+        let plan = plan_of(begun)?;
+        plans.insert(same, Arc::clone(&plan));
+        plan
     };
     let mut run = None;
     for event in events {
@@ -173,7 +173,7 @@ fn plan_of(begun: &Begun) -> Result<Arc<Plan>, String> {
         is_read: baton_host::capability::redis::is_read,
     };
     check(&begun.workflow, &begun.source, &library)
-        .map_err(|flaws| format!("its workflow does not check any more: {}", flaws))
+        .map_err(|flaws| format!("its workflow does not check any more: {flaws}"))
 }
 
 /// A closed run, from the journal: for showing.

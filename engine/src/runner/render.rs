@@ -49,7 +49,7 @@ impl Runner {
     fn list(&self, filter: &Filter) -> Vec<Summary> {
         let open = self.runs.values().map(|live| summary(&live.run));
         let closed = self.closed.iter().map(closed_summary);
-        let unreadable = self.unreadable.iter().map(|(id, _)| unreadable_summary(id));
+        let unreadable = self.unreadable.keys().map(unreadable_summary);
         let mut all: Vec<Summary> = open.chain(closed).chain(unreadable).collect();
         all.sort_by(|a, b| (b.begun_at, &b.id).cmp(&(a.begun_at, &a.id)));
         let after = filter.before.as_ref().map(|before| {
@@ -258,10 +258,10 @@ fn step_view(plan: &Plan, run: &Run, id: StepId) -> StepView {
     let blank = Item::default();
     let item = single.unwrap_or(&blank);
     let mut view = item_view(run, step.name.clone(), Place { step: id, item: 0 }, item);
-    view.kind = kind.to_owned();
+    kind.clone_into(&mut view.kind);
     view.plugin = plugin;
     view.needs = step.needs.iter().map(|need| plan.step(*need).name.clone()).collect();
-    view.state = state.status().to_owned();
+    state.status().clone_into(&mut view.state);
     view.when = step.when.as_ref().map(|when| when.source().to_owned());
     view.pivot = step.pivot;
     view.always = step.always;

@@ -27,7 +27,7 @@ impl Timers {
     pub(super) async fn due(&self, now: Millis) {
         match self.at.first() {
             Some((at, _)) => {
-                tokio::time::sleep(Duration::from_millis(at.saturating_sub(now))).await
+                tokio::time::sleep(Duration::from_millis(at.saturating_sub(now))).await;
             }
             None => std::future::pending().await,
         }

@@ -1,19 +1,26 @@
 //! Watches: a detection workflow run over and over in memory until its verdict
 //! holds, then its evidence begins a run.
+//!
+//! A verdict that goes on holding is one incident: the watch fires again only after
+//! the verdict has gone away, or when the workflow's cool-down has passed. A run that
+//! looked and could do nothing (mode `observe`, say) is so not begun again and again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_core::Json;
 use baton_core::expression::Scope;
 use baton_core::run::event::{Outcome, Trigger, TriggerKind};
 use baton_core::workflow::plan::{self, Plan};
+use baton_core::{Json, Millis};
 use baton_host::{Host, Plugin};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Admission, Begin, BeginError, Handle, look};
+
+/// When a verdict that still holds begins another run, for a workflow without cool-down.
+const REARM_MS: Millis = 60_000;
 
 /// Starts every watch of `plans`; dropping a handle's task ends it.
 pub fn start(
@@ -29,6 +36,8 @@ pub fn start(
             if let plan::Trigger::Watch(watch) = trigger {
                 let watcher = Watcher {
                     workflow: workflow.clone(),
+                    rearm: Duration::from_millis(plan.cooldown_ms().unwrap_or(REARM_MS)),
+                    fired: None,
                     watch: watch.clone(),
                     handle: handle.clone(),
                     host: host.clone(),
@@ -48,6 +57,10 @@ struct Watcher {
     handle: Handle,
     host: Host,
     plugins: Arc<BTreeMap<String, Plugin>>,
+    /// How long a verdict must go on holding to fire again.
+    rearm: Duration,
+    /// When it fired for the verdict that holds now.
+    fired: Option<Instant>,
     /// What went wrong last, so that it is said once and not four times a second.
     trouble: Option<String>,
 }
@@ -57,20 +70,21 @@ impl Watcher {
         let every = Duration::from_millis(self.watch.every_ms);
         let mut ticks = tokio::time::interval_at(Instant::now(), every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut held = 0;
+        let mut held: u32 = 0;
         loop {
             ticks.tick().await;
             match self.look().await {
                 Ok(Some(output)) => {
-                    held += 1;
+                    held = held.saturating_add(1);
                     self.say(None);
-                    if held >= self.watch.times {
-                        held = 0;
+                    let armed = self.fired.is_none_or(|at| at.elapsed() >= self.rearm);
+                    if held >= self.watch.times && armed {
                         self.begin(output).await;
                     }
                 }
                 Ok(None) => {
                     held = 0;
+                    self.fired = None;
                     self.say(None);
                 }
                 Err(trouble) => {
@@ -102,22 +116,28 @@ impl Watcher {
         let source = self.watch.plan.name().to_owned();
         let trigger = Trigger { kind: TriggerKind::Watch, source, dedup: None, evidence };
         let begin = Begin { workflow: self.workflow.clone(), params, trigger };
-        match self.handle.begin(begin).await {
+        let answer = self.handle.begin(begin).await;
+        match &answer {
             Ok(Admission::Started(run)) => {
                 tracing::warn!(%run, watch = self.watch.plan.name(), "the verdict held; a run began");
             }
-            Ok(Admission::Queued { .. } | Admission::Joined(_) | Admission::Duplicate(_)) => {}
-            Err(BeginError::Refused { .. }) => {}
+            Ok(Admission::Queued { .. } | Admission::Joined(_) | Admission::Duplicate(_))
+            | Err(BeginError::Refused { .. }) => {}
             Err(error) => self.say(Some(error.to_string())),
+        }
+        // What was not taken is tried again at the next look.
+        if answer.is_ok() {
+            self.fired = Some(Instant::now());
         }
     }
 
     fn say(&mut self, trouble: Option<String>) {
         if self.trouble != trouble {
             let watch = self.watch.plan.name();
-            match &trouble {
-                Some(trouble) => tracing::warn!(watch, trouble, "the watch cannot see"),
-                None => tracing::info!(watch, "the watch sees again"),
+            if let Some(trouble) = &trouble {
+                tracing::warn!(watch, trouble, "the watch cannot see");
+            } else {
+                tracing::info!(watch, "the watch sees again");
             }
             self.trouble = trouble;
         }

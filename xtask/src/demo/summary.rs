@@ -240,3 +240,72 @@ fn orderbook(runs: &[Value]) -> Orderbook {
 fn yes(so: bool) -> &'static str {
     if so { "yes" } else { "no" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Summary {
+        Summary {
+            outcome: "recovered",
+            course: Course::EngineKilled.name(),
+            failures: Vec::new(),
+            run_id: Some("1".to_owned()),
+            run_state: Some("succeeded".to_owned()),
+            run_note: None,
+            run_verdict: Some("pass".to_owned()),
+            seen_by: vec!["watch".to_owned(), "webhook".to_owned()],
+            engine_killed_in_step: Some("promote".to_owned()),
+            resumed: true,
+            interruptions: 1,
+            write_gap_ms: Some(800.0),
+            acked_writes: 3_000,
+            lost_acked_writes: 0,
+            doubled_writes: 0,
+            unpromised_writes: 1,
+            orderbook: Orderbook {
+                verdict: "pass".to_owned(),
+                instruments: 200,
+                ..Orderbook::default()
+            },
+            writable_masters: vec!["127.0.0.1:1".to_owned()],
+            sentinels_agree: true,
+            sentinel_addr: Some("127.0.0.1:1".to_owned()),
+            duplicate_runs: 0,
+        }
+    }
+
+    #[test]
+    fn a_good_end_has_no_failure() {
+        assert_eq!(failures(&good(), Course::EngineKilled), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_broken_promise_is_a_failure() {
+        let breaks: [fn(&mut Summary); 12] = [
+            |it| it.run_state = Some("failed".to_owned()),
+            |it| it.run_verdict = Some("fail".to_owned()),
+            |it| it.seen_by.truncate(1),
+            |it| it.engine_killed_in_step = Some("verify".to_owned()),
+            |it| it.resumed = false,
+            |it| it.interruptions = 0,
+            |it| it.lost_acked_writes = 1,
+            |it| it.doubled_writes = 1,
+            |it| it.orderbook.verdict = "fail".to_owned(),
+            |it| it.writable_masters.push("127.0.0.1:2".to_owned()),
+            |it| it.sentinels_agree = false,
+            |it| it.duplicate_runs = 1,
+        ];
+        for (number, planted) in breaks.iter().enumerate() {
+            let mut summary = good();
+            planted(&mut summary);
+            assert_eq!(failures(&summary, Course::EngineKilled).len(), 1, "break {number}");
+        }
+    }
+
+    #[test]
+    fn sentinel_alone_owes_no_run() {
+        let summary = Summary { run_state: None, seen_by: Vec::new(), duplicate_runs: 3, ..good() };
+        assert_eq!(failures(&summary, Course::SentinelOnly), Vec::<String>::new());
+    }
+}

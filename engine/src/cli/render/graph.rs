@@ -6,9 +6,9 @@
 //! ```text
 //! 1  ● assess
 //!    ├─╮
-//! 2  │ ● backup ← assess
-//!    │ │
-//!    ◆ │ ...
+//! 2  │ ● choose ← assess
+//!    ├─╯
+//! 3  ◆ promote ← assess, choose
 //! ```
 
 mod lanes;
@@ -17,7 +17,7 @@ mod source;
 use baton_core::workflow::plan::{Action, OnFailure, Plan, Step, Trigger};
 
 use super::look::{Look, Tone};
-use super::words::{clean, count, duration};
+use super::words::{clean, count, span};
 use lanes::Lanes;
 
 pub(crate) use source::{dot, mermaid};
@@ -150,7 +150,7 @@ fn started_by(trigger: &Trigger) -> String {
         Trigger::Watch(watch) => format!(
             "watch {} every {} when {} ({})",
             clean(watch.plan.name()),
-            duration(watch.every_ms),
+            span(watch.every_ms),
             clean(watch.when.source()),
             if watch.times == 1 { "once".to_owned() } else { format!("{} in a row", watch.times) },
         ),
@@ -163,9 +163,9 @@ fn what(step: &Step) -> String {
         Action::Plugin(call) => format!("plugin {}", clean(&call.plugin)),
         Action::Workflow(child) => format!("workflow {}", clean(child.plan.name())),
         Action::Approval(approval) => {
-            format!("asks a person, for {} at most", duration(approval.timeout_ms))
+            format!("asks a person, for {} at most", span(approval.timeout_ms))
         }
-        Action::Wait { for_ms } => format!("waits {}", duration(*for_ms)),
+        Action::Wait { for_ms } => format!("waits {}", span(*for_ms)),
         Action::Report => "report".to_owned(),
     }
 }
@@ -187,7 +187,7 @@ fn notes(step: &Step) -> Vec<String> {
         notes.push(format!("for each of {items}, {} at a time", each.parallel));
     }
     if let Some(poll) = &step.poll {
-        let (every, within) = (duration(poll.every_ms), duration(poll.within_ms));
+        let (every, within) = (span(poll.every_ms), span(poll.within_ms));
         let until = clean(poll.until.source());
         notes.push(format!("until {until}, every {every}, within {within}"));
     }

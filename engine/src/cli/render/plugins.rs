@@ -31,7 +31,7 @@ pub(crate) fn plugins(rows: &[Row], look: Look) -> String {
         return "no plugins\n".to_owned();
     }
     let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    let heading = ["PLUGIN", "VERSION", "SIZE", "DIGEST", "IMPORTS", "ASKS FOR", "SUMMARY"];
+    let heading = ["PLUGIN", "VERSION", "SIZE", "DIGEST", "IMPORTS", "SUMMARY", "ASKS FOR"];
     format!("{}{}\n", table(&heading, &cells, look), count(rows.len(), "plugin"))
 }
 
@@ -47,8 +47,9 @@ fn cells(row: &Row) -> Vec<String> {
         size(row.bytes),
         row.digest.chars().take(12).collect(),
         list(&row.imports),
-        list(&row.redis_commands),
         clean(&row.summary),
+        // Last, since it is long: a narrow terminal cuts it first.
+        list(&row.redis_commands),
     ]
 }
 
@@ -72,9 +73,9 @@ mod tests {
         };
         let rows = [row("redis-ping", &["PING"]), row("none", &[])];
         expect![[r"
-            PLUGIN      VERSION  SIZE   DIGEST        IMPORTS    ASKS FOR  SUMMARY
-            redis-ping  1.0.0    57 kB  0123456789ab  log redis  PING      Asks\u{7} who is there.
-            none        1.0.0    57 kB  0123456789ab  log redis  -         Asks\u{7} who is there.
+            PLUGIN      VERSION  SIZE   DIGEST        IMPORTS    SUMMARY                  ASKS FOR
+            redis-ping  1.0.0    57 kB  0123456789ab  log redis  Asks\u{7} who is there.  PING
+            none        1.0.0    57 kB  0123456789ab  log redis  Asks\u{7} who is there.  -
             2 plugins
         "]]
         .assert_eq(&plugins(&rows, Look::PLAIN));

@@ -16,6 +16,13 @@ pub(crate) fn duration(ms: Millis) -> String {
     }
 }
 
+/// A span of time as the author of a workflow writes it: `250ms`, `2s`, `20m`.
+pub(crate) fn span(ms: Millis) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let unit = units.into_iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
+}
+
 /// How long ago: `just now`, `12s ago`, `3m ago`, `5h ago`, `4d ago`.
 pub(crate) fn age(now: Millis, at: Millis) -> String {
     let seconds = now.saturating_sub(at) / 1000;
@@ -142,6 +149,12 @@ mod tests {
         let expected =
             ["0 ms", "999 ms", "1.23 s", "9.99 s", "59.9 s", "1m 00s", "1h 02m", "1d 01h"];
         assert_eq!(spoken, expected);
+    }
+
+    #[test]
+    fn a_written_span_comes_back_as_it_was_written() {
+        let spans = [0, 250, 1_500, 2_000, 1_200_000, 7_200_000, 604_800_000].map(span);
+        assert_eq!(spans, ["0ms", "250ms", "1500ms", "2s", "20m", "2h", "7d"]);
     }
 
     #[test]

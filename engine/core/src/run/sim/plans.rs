@@ -116,6 +116,7 @@ fn step(rng: &mut Rng, index: u64) -> Step {
         always,
         assesses: rng.one_in(5),
         fresh_for_ms: None,
+        changes_nothing: false,
         when_interrupted: match rng.below(4) {
             0 => Some(WhenInterrupted::Ask),
             1 => Some(WhenInterrupted::Rerun),

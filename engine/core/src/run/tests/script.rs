@@ -61,6 +61,7 @@ pub(super) fn plugin(name: &str, needs: &[u16]) -> Step {
         assesses: false,
         fresh_for_ms: None,
         when_interrupted: None,
+        changes_nothing: false,
     }
 }
 

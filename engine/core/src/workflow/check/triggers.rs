@@ -60,7 +60,7 @@ impl Checker<'_> {
             Some(WebhookFormat::Json) => sight.of(&["body"]),
             // Without a format there is a flaw already: no second one for each name.
             Some(WebhookFormat::Alertmanager) | None => {
-                sight.of(&["body", "alerts", "labels", "status"])
+                sight.of(&["body", "alerts", "labels", "group_labels", "receiver", "status"])
             }
         };
         let path = webhook.path.as_ref();
@@ -160,31 +160,25 @@ fn auth_of(document: &AuthDoc, flaws: &mut Vec<Flaw>) -> WebhookAuth {
     }
 }
 
-/// A watch is run over and over, unasked and unrecorded: it must change nothing and
-/// wait for nobody.
+/// A watch is run over and over, in memory and unasked: it must change nothing, wait
+/// for nobody, and have no steps that only a run on disk can have.
 fn check_watched(plan: &Arc<Plan>, name: &Text, flaws: &mut Vec<Flaw>) {
     for step in plan.steps() {
+        let cannot =
+            format!("workflow `{}` cannot be watched: its step `{}`", plan.name(), step.name);
         if !step.changes_nothing() {
-            let message = format!(
-                "workflow `{}` cannot be watched: its step `{}` may change something",
-                plan.name(),
-                step.name
-            );
             let help = format!("grant step `{}` only reads: commands = [\"@read\"]", step.name);
+            let message = format!("{cannot} may change something");
             flaws.push(Flaw::at("watch-changes", name.span.clone(), message).help(help));
         }
+        let why = match &step.action {
+            Action::Approval(_) => "waits for a person",
+            Action::Workflow(_) => "runs a child workflow",
+            Action::Report => "reports on a run",
+            Action::Plugin(_) | Action::Wait { .. } => continue,
+        };
+        let help = "what is watched has only `plugin` and `wait` steps";
+        let message = format!("{cannot} {why}");
+        flaws.push(Flaw::at("watch-step", name.span.clone(), message).help(help));
     }
-    if asks(plan) {
-        let message =
-            format!("workflow `{}` cannot be watched: it waits for a person", plan.name());
-        flaws.push(Flaw::at("watch-asks", name.span.clone(), message));
-    }
-}
-
-fn asks(plan: &Plan) -> bool {
-    plan.steps().iter().any(|step| match &step.action {
-        Action::Approval(_) => true,
-        Action::Workflow(child) => asks(&child.plan),
-        Action::Plugin(_) | Action::Wait { .. } | Action::Report => false,
-    })
 }
