@@ -262,7 +262,8 @@ fn loaded(workflows: &[String]) -> Loaded {
     let (_, plugin, _) = &*SANDBOX;
     let name = |text: &String| text.split('"').nth(1).unwrap().to_owned();
     let facts = PluginFacts {
-        redis_commands: plugin.info().redis_commands.clone(),
+        // It asks for a command and never sends it.
+        redis_commands: Vec::new(),
         when_interrupted: plugin.info().when_interrupted,
     };
     let library = Library {
