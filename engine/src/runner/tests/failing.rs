@@ -56,10 +56,7 @@ async fn a_timer_whose_event_is_not_stored_comes_again() {
     let run = lab.run(manual("wait")).await;
     lab.gate.set(Mode::Fail(AppendError::Busy));
     let begun = lab.gate.seen().len();
-    let mut changes = 0;
     while lab.gate.seen().len() == begun {
-        changes += 1;
-        assert!(changes < 1_000_000);
         lab.view(&run).await;
     }
     lab.gate.release();
@@ -68,11 +65,8 @@ async fn a_timer_whose_event_is_not_stored_comes_again() {
 
 #[tokio::test]
 async fn a_start_that_is_not_stored_is_not_made() {
-    let lab = Lab::new(&[format!(
-        "name = \"two\"\n[steps.ok]\napproval = {{ prompt = \"Go?\", timeout = \"20m\", on_timeout = \"reject\" }}\n\
-         [steps.act]\nneeds = [\"ok\"]\nplugin = \"sleep\"\n"
-    )])
-    .await;
+    let two = asking("two", "") + "[steps.act]\nneeds = [\"ok\"]\nplugin = \"sleep\"\n";
+    let lab = Lab::new(&[two]).await;
     let run = lab.run(manual("two")).await;
     lab.gate.set(Mode::Fail(AppendError::Busy));
     assert!(lab.answer(&run, "ok", true).await.is_err());
@@ -88,7 +82,6 @@ async fn a_record_that_can_never_be_stored_costs_its_run_alone() {
     let (bad, good) = (lab.run(manual("act")).await, lab.run(manual("ask")).await);
     lab.gate.set(Mode::Refuse(|event| matches!(event, Event::Succeeded { .. })));
     lab.end(doing(&bad, 0, 1), Ok(json!({}))).await;
-    // The view is not in the journal's hands; nothing more is tried for this run.
     let view = lab.view(&bad).await;
     assert_eq!(view.state, "unreadable");
     assert!(view.note.unwrap().contains("too large"));

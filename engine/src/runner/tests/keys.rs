@@ -5,10 +5,8 @@ use crate::runner::{Admission, BeginError};
 use serde_json::json;
 
 fn queued(admission: Admission) -> baton_core::id::RunId {
-    match admission {
-        Admission::Queued { run, .. } => run,
-        other => panic!("{other:?}"),
-    }
+    assert!(matches!(admission, Admission::Queued { .. }), "{admission:?}");
+    admission.run().clone()
 }
 
 #[tokio::test]

@@ -171,10 +171,9 @@ impl Lab {
     }
 
     pub(super) async fn run(&self, begin: Begin) -> RunId {
-        match self.begin(begin).await {
-            Admission::Started(run) => run,
-            other => panic!("{other:?}"),
-        }
+        let admission = self.begin(begin).await;
+        assert!(matches!(admission, Admission::Started(_)), "{admission:?}");
+        admission.run().clone()
     }
 
     /// Both wait in the inbox before the loop turns: on a test's one thread it cannot.
@@ -218,10 +217,10 @@ impl Lab {
                 changes.changed().await.unwrap();
             }
         };
-        match timeout(PATIENCE, until).await {
-            Ok(view) => view,
-            Err(_) => panic!("it does not come to that: {:#?}", self.view(run).await),
+        if let Ok(view) = timeout(PATIENCE, until).await {
+            return view;
         }
+        panic!("it does not come to that: {:#?}", self.view(run).await)
     }
 
     pub(super) async fn state(&self, run: &RunId, state: &str) -> RunView {
