@@ -50,5 +50,5 @@ pub(crate) fn component() -> Result<Vec<u8>> {
 
 fn escaped(words: &[u32]) -> String {
     let bytes = words.iter().flat_map(|word| word.to_le_bytes());
-    bytes.map(|byte| format!("\\{byte:02x}")).collect()
+    bytes.fold(String::new(), |text, byte| format!("{text}\\{byte:02x}"))
 }

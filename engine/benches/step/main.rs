@@ -58,9 +58,11 @@ async fn main() -> Result<()> {
     let mut figures = Figures::default();
     // The first round warms caches and lets the store find its size.
     for round in 0..=ROUNDS {
-        let mut one = Figures::default();
-        one.sync = syncs(&folder.path().join("syncs"))?;
-        one.call = calls(&host, &plugin).await?;
+        let mut one = Figures {
+            sync: syncs(&folder.path().join("syncs"))?,
+            call: calls(&host, &plugin).await?,
+            ..Figures::default()
+        };
         chains(&handle, &mut one).await?;
         one.runs_per_s.push(crowd(&handle).await?);
         if round > 0 {
@@ -225,7 +227,7 @@ async fn crowd(handle: &Handle) -> Result<f64> {
             anyhow::Ok(())
         });
     }
-    let watching = tokio::time::timeout(Duration::from_secs(120), watched);
+    let watching = tokio::time::timeout(Duration::from_mins(2), watched);
     watching.await.context("the runs do not end")??;
     let took = begun.elapsed();
     while let Some(caller) = callers.join_next().await {

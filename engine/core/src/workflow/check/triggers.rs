@@ -164,7 +164,8 @@ fn auth_of(document: &AuthDoc, flaws: &mut Vec<Flaw>) -> WebhookAuth {
 /// for nobody, and have no steps that only a run on disk can have.
 fn check_watched(plan: &Arc<Plan>, name: &Text, flaws: &mut Vec<Flaw>) {
     for step in plan.steps() {
-        let cannot = format!("workflow `{}` cannot be watched: its step `{}`", plan.name(), step.name);
+        let cannot =
+            format!("workflow `{}` cannot be watched: its step `{}`", plan.name(), step.name);
         if !step.changes_nothing() {
             let help = format!("grant step `{}` only reads: commands = [\"@read\"]", step.name);
             let message = format!("{cannot} may change something");
