@@ -11,8 +11,9 @@ mod machine;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,7 +35,8 @@ use tokio::task::JoinSet;
 /// On the disk that the project is on; `/tmp` may be memory.
 const PLACE: &str = env!("CARGO_TARGET_TMPDIR");
 const ROUNDS: u32 = 6;
-const SYNCS: u32 = 300;
+const SYNCS: u32 = 200;
+const PAGE: usize = 4096;
 const CALLS: u32 = 500;
 const CHAINS: u32 = 25;
 const CHAIN_STEPS: u32 = 20;
@@ -59,14 +61,16 @@ async fn main() -> Result<()> {
     // The first round warms caches and lets the store find its size.
     for round in 0..=ROUNDS {
         let mut one = Figures {
-            sync: syncs(&folder.path().join("syncs"))?,
+            append: appends(&folder.path().join("appends"))?,
+            rewrite: rewrites(&folder.path().join("rewrites"))?,
             call: calls(&host, &plugin).await?,
             ..Figures::default()
         };
         chains(&handle, &mut one).await?;
         one.runs_per_s.push(crowd(&handle).await?);
         if round > 0 {
-            figures.sync.append(&mut one.sync);
+            figures.append.append(&mut one.append);
+            figures.rewrite.append(&mut one.rewrite);
             figures.call.append(&mut one.call);
             figures.step.append(&mut one.step);
             figures.chain.append(&mut one.chain);
@@ -117,13 +121,28 @@ fn chain(name: &str, steps: u32, library: &workflow::Library) -> Result<Arc<Plan
     workflow::check(name, &source, library).map_err(|flaws| anyhow::anyhow!("{flaws:?}"))
 }
 
-fn syncs(path: &Path) -> Result<Vec<Duration>> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    let bytes = [7; 4096];
+/// Appends, each with a change of the file's size that the file system must log too.
+fn appends(path: &Path) -> Result<Vec<Duration>> {
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    synced(&file, |file, _| file.write_all(&[7; PAGE]))
+}
+
+/// Writes within a file whose blocks are there: what the disk itself takes.
+fn rewrites(path: &Path) -> Result<Vec<Duration>> {
+    fs::write(path, vec![0; PAGE * SYNCS as usize])?;
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.sync_all()?;
+    synced(&file, |file, at| file.write_all_at(&[7; PAGE], at))
+}
+
+fn synced(
+    mut file: &File,
+    write: impl Fn(&mut &File, u64) -> io::Result<()>,
+) -> Result<Vec<Duration>> {
     let mut took = Vec::new();
-    for _ in 0..SYNCS {
+    for page in 0..u64::from(SYNCS) {
         let begun = Instant::now();
-        file.write_all(&bytes)?;
+        write(&mut file, page * PAGE as u64)?;
         file.sync_data()?;
         took.push(begun.elapsed());
     }
