@@ -29,6 +29,16 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
+    /// Takes in a round.
+    pub(crate) fn add(&mut self, round: Self) {
+        self.append.extend(round.append);
+        self.rewrite.extend(round.rewrite);
+        self.call.extend(round.call);
+        self.step.extend(round.step);
+        self.chain.extend(round.chain);
+        self.runs_per_s.extend(round.runs_per_s);
+    }
+
     /// For `target/bench/step.json`.
     pub(crate) fn json(&self, chain_steps: u32, callers: u32) -> Value {
         let (append, rewrite) = (Spread::of(&self.append), Spread::of(&self.rewrite));
