@@ -21,6 +21,8 @@ mod recover;
 mod render;
 mod report;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod timers;
 pub mod view;
 pub mod watch;
