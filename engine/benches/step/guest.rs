@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use std::fmt::Write as _;
-
 use anyhow::{Context, Result, ensure};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -51,9 +49,6 @@ pub(crate) fn component() -> Result<Vec<u8>> {
 }
 
 fn escaped(words: &[u32]) -> String {
-    let mut text = String::new();
-    for byte in words.iter().flat_map(|word| word.to_le_bytes()) {
-        write!(text, "\\{byte:02x}").expect("a String takes all");
-    }
-    text
+    let bytes = words.iter().flat_map(|word| word.to_le_bytes());
+    bytes.fold(String::new(), |text, byte| format!("{text}\\{byte:02x}"))
 }

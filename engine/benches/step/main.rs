@@ -11,8 +11,9 @@ mod machine;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,9 +35,10 @@ use tokio::task::JoinSet;
 /// On the disk that the project is on; `/tmp` may be memory.
 const PLACE: &str = env!("CARGO_TARGET_TMPDIR");
 const ROUNDS: u32 = 6;
-const SYNCS: u32 = 300;
+const SLICES: u32 = 25;
+const SYNCS: u32 = 10;
+const PAGE: usize = 4096;
 const CALLS: u32 = 500;
-const CHAINS: u32 = 25;
 const CHAIN_STEPS: u32 = 20;
 const CALLERS: u32 = 64;
 const RUNS: u32 = 2_000;
@@ -58,19 +60,17 @@ async fn main() -> Result<()> {
     let mut figures = Figures::default();
     // The first round warms caches and lets the store find its size.
     for round in 0..=ROUNDS {
-        let mut one = Figures {
-            sync: syncs(&folder.path().join("syncs"))?,
-            call: calls(&host, &plugin).await?,
-            ..Figures::default()
-        };
-        chains(&handle, &mut one).await?;
+        let mut one = Figures::default();
         one.runs_per_s.push(crowd(&handle).await?);
+        one.call = calls(&host, &plugin).await?;
+        // In small slices: a disk that others use is fast now and slow the next moment.
+        for _ in 0..SLICES {
+            one.append.extend(appends(&folder.path().join("appends"))?);
+            chain_run(&handle, &mut one).await?;
+            one.rewrite.extend(rewrites(&folder.path().join("rewrites"))?);
+        }
         if round > 0 {
-            figures.sync.append(&mut one.sync);
-            figures.call.append(&mut one.call);
-            figures.step.append(&mut one.step);
-            figures.chain.append(&mut one.chain);
-            figures.runs_per_s.append(&mut one.runs_per_s);
+            figures.add(one);
         }
     }
     handle.stop(1_000).await;
@@ -117,13 +117,30 @@ fn chain(name: &str, steps: u32, library: &workflow::Library) -> Result<Arc<Plan
     workflow::check(name, &source, library).map_err(|flaws| anyhow::anyhow!("{flaws:?}"))
 }
 
-fn syncs(path: &Path) -> Result<Vec<Duration>> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    let bytes = [7; 4096];
+/// Appends, each with a change of the file's size that the file system must log too.
+fn appends(path: &Path) -> Result<Vec<Duration>> {
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    synced(&file, |file, _| file.write_all(&[7; PAGE]))
+}
+
+/// Writes within a file whose blocks are there: what the disk itself takes.
+fn rewrites(path: &Path) -> Result<Vec<Duration>> {
+    if !path.exists() {
+        fs::write(path, vec![0; PAGE * SYNCS as usize])?;
+        File::open(path)?.sync_all()?;
+    }
+    let file = OpenOptions::new().write(true).open(path)?;
+    synced(&file, |file, at| file.write_all_at(&[7; PAGE], at))
+}
+
+fn synced(
+    mut file: &File,
+    write: impl Fn(&mut &File, u64) -> io::Result<()>,
+) -> Result<Vec<Duration>> {
     let mut took = Vec::new();
-    for _ in 0..SYNCS {
+    for page in 0..u64::from(SYNCS) {
         let begun = Instant::now();
-        file.write_all(&bytes)?;
+        write(&mut file, page * PAGE as u64)?;
         file.sync_data()?;
         took.push(begun.elapsed());
     }
@@ -167,35 +184,33 @@ impl Wall for Solid {
     fn progress(&self, _: u64, _: Option<u64>, _: String) {}
 }
 
-/// One run after another. Each batch that is durable moves `changes` by one: the
+/// One long run. Each batch that is durable moves `changes` by one: the
 /// run's beginning, then each step's end together with the next one's start.
-async fn chains(handle: &Handle, figures: &mut Figures) -> Result<()> {
+async fn chain_run(handle: &Handle, figures: &mut Figures) -> Result<()> {
     let mut changes = handle.changes();
-    for _ in 0..CHAINS {
-        let begun = Instant::now();
-        let first = *changes.borrow_and_update();
-        let admitted = handle.begin(begin("chain"));
-        let mut seen = first;
-        let mut at = begun;
-        let watched = async {
-            while seen < first + 1 + u64::from(CHAIN_STEPS) {
-                changes.changed().await?;
-                let (version, now) = (*changes.borrow_and_update(), Instant::now());
-                // A wake-up may tell of two steps, when this task came late.
-                let steps = u32::try_from(version - seen)?;
-                if seen > first {
-                    let each = (now - at) / steps;
-                    figures.step.extend((0..steps).map(|_| each));
-                }
-                (seen, at) = (version, now);
+    let begun = Instant::now();
+    let first = *changes.borrow_and_update();
+    let admitted = handle.begin(begin("chain"));
+    let mut seen = first;
+    let mut at = begun;
+    let watched = async {
+        while seen < first + 1 + u64::from(CHAIN_STEPS) {
+            changes.changed().await?;
+            let (version, now) = (*changes.borrow_and_update(), Instant::now());
+            // A wake-up may tell of two steps, when this task came late.
+            let steps = u32::try_from(version - seen)?;
+            if seen > first {
+                let each = (now - at) / steps;
+                figures.step.extend((0..steps).map(|_| each));
             }
-            anyhow::Ok(())
-        };
-        let (admitted, watched) = tokio::join!(admitted, watched);
-        admitted?;
-        watched?;
-        figures.chain.push(begun.elapsed());
-    }
+            (seen, at) = (version, now);
+        }
+        anyhow::Ok(())
+    };
+    let (admitted, watched) = tokio::join!(admitted, watched);
+    admitted?;
+    watched?;
+    figures.chain.push(begun.elapsed());
     Ok(())
 }
 
