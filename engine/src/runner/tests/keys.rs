@@ -4,7 +4,7 @@ use super::lab::{Lab, asking, doing, key, manual, sleeping, webhook};
 use crate::runner::{Admission, BeginError};
 use serde_json::json;
 
-fn queued(admission: Admission) -> baton_core::id::RunId {
+fn queued(admission: &Admission) -> baton_core::id::RunId {
     assert!(matches!(admission, Admission::Queued { .. }), "{admission:?}");
     admission.run().clone()
 }
@@ -34,8 +34,8 @@ async fn g6_a_held_key_refuses_and_is_free_after_a_cancel() {
 async fn g6_queued_runs_start_one_by_one_in_their_order() {
     let lab = Lab::new(&[asking("ask", &key("queue"))]).await;
     let first = lab.run(manual("ask")).await;
-    let second = queued(lab.begin(manual("ask")).await);
-    let third = queued(lab.begin(webhook("ask")).await);
+    let second = queued(&lab.begin(manual("ask")).await);
+    let third = queued(&lab.begin(webhook("ask")).await);
     assert_eq!(lab.view(&second).await.state, "queued");
     assert_eq!(lab.handle.stats().await.queued, 2);
     let lab = lab.crash().await;
@@ -51,8 +51,8 @@ async fn g6_queued_runs_start_one_by_one_in_their_order() {
 async fn a_queued_run_that_is_cancelled_leaves_the_queue() {
     let lab = Lab::new(&[asking("ask", &key("queue"))]).await;
     let first = lab.run(manual("ask")).await;
-    let second = queued(lab.begin(manual("ask")).await);
-    let third = queued(lab.begin(manual("ask")).await);
+    let second = queued(&lab.begin(manual("ask")).await);
+    let third = queued(&lab.begin(manual("ask")).await);
     lab.cancel(&second).await.unwrap();
     lab.state(&second, "cancelled").await;
     lab.answer(&first, "ok", true).await.unwrap();
@@ -75,7 +75,7 @@ async fn only_a_run_that_acted_is_followed_by_a_cool_down() {
     lab.end(doing(&idle, 0, 1), Ok(json!({}))).await;
     lab.state(&idle, "succeeded").await;
     acted(&lab, "act").await;
-    let waiting = queued(lab.begin(webhook("act")).await);
+    let waiting = queued(&lab.begin(webhook("act")).await);
     assert_eq!(lab.begin(webhook("act")).await, Admission::Joined(waiting.clone()));
     let lab = lab.crash().await;
     assert_eq!(lab.begin(webhook("act")).await, Admission::Joined(waiting.clone()));
@@ -90,7 +90,7 @@ async fn only_a_run_that_acted_is_followed_by_a_cool_down() {
 async fn a_run_that_waits_for_its_key_waits_for_the_cool_down_too() {
     let lab = Lab::new(&[sleeping("act", &format!("cooldown = \"10m\"\n{}", key("queue")))]).await;
     let first = lab.run(manual("act")).await;
-    let second = queued(lab.begin(webhook("act")).await);
+    let second = queued(&lab.begin(webhook("act")).await);
     lab.change(&doing(&first, 0, 1)).await;
     lab.end(doing(&first, 0, 1), Ok(json!({}))).await;
     lab.state(&first, "succeeded").await;
