@@ -91,7 +91,7 @@ fn the_failover_plan_is_what_the_file_says() {
     let plugins =
         ["choose-replica", "promote", "redis-assess", "verify-orderbook", "verify-replication"];
     assert_eq!(plan.plugins(), plugins);
-    assert_eq!(plan.children().keys().collect::<Vec<_>>(), [&"verify-redis"]);
+    assert_eq!(plan.children().keys().collect::<Vec<_>>(), [&"detect-redis", &"verify-redis"]);
 }
 
 #[test]
