@@ -31,3 +31,9 @@ pub const JOINED_MAX: usize = 64;
 pub const CALLS_MAX: usize = 1_000;
 /// Attempts whose start and end a place remembers (the newest are kept).
 pub const HISTORY_MAX: usize = 32;
+/// How often work may send its evidence back before it gives up: what is stale each
+/// time will be stale the next.
+pub const REFRESHES_MAX: u32 = 2;
+/// Tape of one attempt, in bytes: what a run keeps in memory and on disk to be able to
+/// hear it again. Long reads belong into steps that only read.
+pub const TAPE_BYTES_MAX: usize = 8 * 1024 * 1024;

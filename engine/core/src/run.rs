@@ -15,6 +15,7 @@ mod apply;
 mod effect;
 pub mod event;
 pub mod fault;
+mod fresh;
 mod invocation;
 mod place;
 mod scope;
@@ -28,9 +29,10 @@ mod tests;
 
 pub use apply::{Illegal, Next, apply, step};
 pub use effect::{Effect, outstanding};
-pub use invocation::{Done, Invocation};
+pub use fresh::Staleness;
+pub use invocation::{Done, Invocation, Replay, Taping};
 pub use place::{AttemptEnd, AttemptRecord, CallRecord, Item, Question, State};
-pub use state::{Ending, Joined, Phase, Run, SkipReason, StepRun};
+pub use state::{Ending, Joined, Phase, Refresh, Run, SkipReason, StepRun};
 
 /// Version of the rules: of [`event::Event`]'s meaning and of the transition table.
 /// A run keeps the version it began with.

@@ -18,6 +18,10 @@ use crate::capability::redis::{Cluster, Clusters};
 use crate::plugin::{self, Cache, Plugin};
 use crate::{call, engine, limits};
 
+/// Version of the tapes that this host writes, and the only one it plays. Another
+/// meaning of a host call, or another way to write its answer, is another version.
+pub const TAPE_VERSION: u32 = 1;
+
 /// What a host is made with.
 #[derive(Clone, Debug)]
 pub struct Options {

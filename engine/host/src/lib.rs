@@ -18,5 +18,7 @@ mod text;
 mod trap;
 
 pub use capability::redis::is_read as redis_is_read;
-pub use host::{Attempt, Context, Done, Host, Info, LoadError, Options, Wall, WallError};
+pub use host::{
+    Attempt, Context, Done, Host, Info, LoadError, Options, TAPE_VERSION, Wall, WallError,
+};
 pub use plugin::Plugin;

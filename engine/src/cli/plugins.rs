@@ -64,6 +64,7 @@ fn row(plugin: &Plugin) -> Row {
         bytes: info.bytes,
         digest: info.digest.to_string(),
         when_interrupted: match info.when_interrupted {
+            WhenInterrupted::Replay => "replay",
             WhenInterrupted::Rerun => "rerun",
             WhenInterrupted::Ask => "ask",
         },

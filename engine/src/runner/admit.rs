@@ -211,6 +211,7 @@ impl Runner {
         let Some(parent) = self.runs.get(&of.run) else { return };
         let parents = Arc::clone(parent.run.begun());
         let (at, attempt) = (stage.now, of.attempt);
+        let fresh_until = parent.run.fresh_until(&parent.plan, attempt.place.step);
         let params = match plan.bind(params) {
             Ok(params) => params,
             Err(flaws) => {
@@ -238,7 +239,7 @@ impl Runner {
             },
             key: None,
             queued: None,
-            parent: Some(Parent { run: of.run.clone(), attempt }),
+            parent: Some(Parent { run: of.run.clone(), attempt, fresh_until }),
             rules: RULES_VERSION,
         };
         if let Err(illegal) = self.begun(stage, plan, Event::Begun { at, begun: Arc::new(begun) }) {

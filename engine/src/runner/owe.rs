@@ -92,8 +92,15 @@ impl Runner {
             }
             return;
         }
-        let invocation = live.run.invocation(&live.plan, of.attempt);
         let (at, attempt) = (stage.now, of.attempt);
+        if live.run.stale(&live.plan, attempt, at).is_some() {
+            tracing::info!(run = %of.run, step = step.name, "what it rests on is past its shelf life and gathered again");
+            if let Err(illegal) = self.event(stage, &of.run, Event::Stale { at, attempt }) {
+                tracing::error!(run = %of.run, %illegal, "stale evidence could not be recorded");
+            }
+            return;
+        }
+        let invocation = live.run.invocation(&live.plan, attempt);
         if let Err(illegal) = self.event(stage, &of.run, Event::Started { at, attempt }) {
             tracing::error!(run = %of.run, %illegal, "an attempt could not be started");
             return;

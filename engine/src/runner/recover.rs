@@ -9,6 +9,7 @@ use baton_core::run::fault::Fault;
 use baton_core::run::{RULES_VERSION, Run, apply, outstanding};
 use baton_core::workflow::plan::Plan;
 use baton_core::workflow::{Library, PluginFacts, check};
+use baton_host::TAPE_VERSION;
 
 use super::admit::child_id;
 use super::index::Index;
@@ -95,8 +96,11 @@ impl Runner {
             for attempt in live.run.cut_off(&plan) {
                 tracing::warn!(run = %id, step = plan.step(attempt.place.step).name, attempt = attempt.number, "attempt was cut off; the run goes on");
                 let at = stage.now;
-                if let Err(illegal) = self.event(&mut stage, id, Event::Interrupted { at, attempt })
-                {
+                if let Err(illegal) = self.event(
+                    &mut stage,
+                    id,
+                    Event::Interrupted { at, attempt, plays: TAPE_VERSION },
+                ) {
                     tracing::error!(run = %id, %illegal, "an interruption could not be recorded");
                 }
             }

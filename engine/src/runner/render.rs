@@ -381,6 +381,9 @@ fn attempt_view(record: &AttemptRecord) -> AttemptView {
         Some((_, AttemptEnd::Succeeded)) => ("succeeded", None),
         Some((_, AttemptEnd::Failed(fault))) => ("failed", Some(fault_view(fault))),
         Some((_, AttemptEnd::Interrupted)) => ("interrupted", None),
+        Some((_, AttemptEnd::Diverged(why))) => {
+            ("diverged", Some(fault_view(&Fault::permanent("diverged", why.as_str()))))
+        }
     };
     AttemptView {
         number: record.number,
@@ -429,6 +432,10 @@ fn question(state: &State) -> Option<String> {
         }
         Question::InDoubt => {
             "a call that must happen at most once has no known outcome: look, then run it again (approve), or give up (reject)?"
+                .to_owned()
+        }
+        Question::Diverged => {
+            "replayed after a crash, it did not do again what it had done, and an at-most-once call was made: look, then run it again from the start (approve), or give up (reject)?"
                 .to_owned()
         }
         Question::Poison => {

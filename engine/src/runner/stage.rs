@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use baton_core::Millis;
 use baton_core::id::{AttemptId, RunId};
-use baton_core::run::event::{Call, CallClass, Event};
+use baton_core::run::event::{Call, Event};
 use baton_core::run::fault::Fault;
 use baton_core::run::{Effect, Illegal, Phase, Run, outstanding, step};
 use baton_core::workflow::plan::Plan;
@@ -228,6 +228,7 @@ impl Runner {
     fn after_close(&mut self, stage: &mut Stage, closed: Closed) {
         let Some(live) = self.runs.get(&closed.run) else { return };
         let (begun, assessed_at) = (Arc::clone(live.run.begun()), live.run.assessed_at());
+        let acted = live.run.has_acted();
         if let (Some(parent), Phase::Closed { outcome, output, .. }) =
             (&begun.parent, live.run.phase())
         {
@@ -237,6 +238,7 @@ impl Runner {
                 outcome: *outcome,
                 output: Arc::clone(output),
                 assessed_at,
+                acted,
             };
             if let Err(illegal) = self.event(stage, &parent.run, event) {
                 tracing::warn!(run = %parent.run, %illegal, "a child's end came too late");
@@ -414,15 +416,7 @@ fn closed_in_short(run: &Run) -> Option<Closed> {
         source: begun.trigger.source.clone(),
         key: begun.key.clone(),
         dedup: begun.trigger.dedup.clone(),
-        acted: has_acted(run),
-    })
-}
-
-/// Whether the run changed anything outside, as far as its own steps know.
-fn has_acted(run: &Run) -> bool {
-    let changes = |call: &Call| call.class > CallClass::Read;
-    run.steps().iter().any(|step| {
-        step.items().iter().any(|item| item.calls().iter().any(|record| changes(&record.call)))
+        acted: run.has_intents(),
     })
 }
 

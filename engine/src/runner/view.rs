@@ -147,7 +147,8 @@ pub struct AttemptView {
     pub started_at: Millis,
     /// Unix ms.
     pub ended_at: Option<Millis>,
-    /// `running`, `succeeded`, `failed` or `interrupted`.
+    /// `running`, `succeeded`, `failed`, `interrupted`, or `diverged`: replayed, it did
+    /// not do again what it had done.
     pub end: String,
     /// Why it failed.
     pub fault: Option<FaultView>,

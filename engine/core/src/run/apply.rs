@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::id::{AttemptId, Place, Side};
 use crate::limits;
 use crate::run::effect::{Effect, outstanding};
-use crate::run::event::{Answer, Call, Event, Outcome};
+use crate::run::event::{Answer, Call, Event, Outcome, Tape, TapeHead};
 use crate::run::fault::Fault;
-use crate::run::place::{CallRecord, Item, Question, State};
+use crate::run::place::{CallRecord, Heard, Item, Question, State};
 use crate::run::settle::settle;
 use crate::run::state::{Ending, Joined, Phase, Run, begin};
 use crate::run::table::{Fact, Rules};
@@ -68,7 +68,7 @@ pub fn apply(plan: &Plan, run: Option<&Run>, event: &Event) -> Result<Run, Illeg
     Ok(run)
 }
 
-fn illegal(event: &Event, state: &str) -> Illegal {
+pub(super) fn illegal(event: &Event, state: &str) -> Illegal {
     Illegal { event: event.to_string(), state: state.to_owned() }
 }
 
@@ -105,12 +105,23 @@ impl Run {
                 self.close(plan, *at);
                 Ok(())
             }
-            Event::Called { attempt, call, .. } => self.call(event, *attempt, call),
+            Event::Called { at, attempt, call } => self.call(event, *at, *attempt, call),
+            Event::Taped { at, attempt, tape } => self.taped(event, *at, *attempt, tape),
+            Event::Stale { at, attempt } => self.send_back(plan, event, *at, *attempt),
+            Event::Diverged { at, attempt, why } => {
+                self.lane(plan, event, *attempt, *at, &Fact::Diverged { why })
+            }
             Event::Answered { at, place, answer } => {
                 self.answered(plan, event, *place, *at, answer)
             }
             Event::Woke { at, place } => self.woke(plan, event, *place, *at),
             Event::Started { at, attempt } => {
+                if attempt.side == Side::Do && !self.rests_settled(plan, attempt.place.step) {
+                    return Err(illegal(event, "what it rests on is gathered again"));
+                }
+                if self.stale(plan, *attempt, *at).is_some() {
+                    return Err(illegal(event, "what it rests on is past its shelf life"));
+                }
                 self.lane(plan, event, *attempt, *at, &Fact::Started)?;
                 if attempt.side == Side::Do && plan.step(attempt.place.step).assesses {
                     self.assessed_at = self.assessed_at.max(Some(*at));
@@ -123,19 +134,29 @@ impl Run {
             Event::Failed { at, attempt, fault, jitter } => {
                 self.lane(plan, event, *attempt, *at, &Fact::Failed { fault, jitter: *jitter })
             }
-            Event::Interrupted { at, attempt } => {
+            Event::Interrupted { at, attempt, plays } => {
                 // Its run is in the journal and goes on by itself; another would do it twice.
                 if plan.is_child(*attempt) {
                     return Err(illegal(event, "a child run outlives the engine"));
                 }
                 let policy = self.policy(plan, *attempt);
-                self.lane(plan, event, *attempt, *at, &Fact::Interrupted { policy })?;
+                self.lane(
+                    plan,
+                    event,
+                    *attempt,
+                    *at,
+                    &Fact::Interrupted { policy, plays: *plays },
+                )?;
                 self.interruptions += 1;
                 Ok(())
             }
-            Event::ChildClosed { at, attempt, outcome, output, assessed_at } => {
+            Event::ChildClosed { at, attempt, outcome, output, assessed_at, acted } => {
                 self.assessed_at = self.assessed_at.max(*assessed_at);
-                self.child_closed(plan, event, *attempt, *at, *outcome, output)
+                self.child_closed(plan, event, *attempt, *at, *outcome, output)?;
+                if let Some(item) = self.item_mut(attempt.place) {
+                    item.child_acted |= acted;
+                }
+                Ok(())
             }
         }
     }
@@ -154,7 +175,7 @@ impl Run {
     }
 
     /// Moves one lane by the table; the only place where a lane's state changes by a fact.
-    fn lane(
+    pub(super) fn lane(
         &mut self,
         plan: &Plan,
         event: &Event,
@@ -176,7 +197,7 @@ impl Run {
         };
         let failed = matches!(next, State::Failed { .. });
         *item.lane_mut(attempt.side) = next;
-        item.count(attempt.side, attempt.number, at, fact);
+        item.count(rules, attempt.number, at, fact);
         if failed
             && attempt.side == Side::Do
             && step.on_failure != OnFailure::Continue
@@ -264,14 +285,14 @@ impl Run {
         self.lane(plan, event, attempt, at, &Fact::Failed { fault: &fault, jitter: 0 })
     }
 
-    fn call(&mut self, event: &Event, attempt: AttemptId, call: &Call) -> Result<(), Illegal> {
-        let Some(item) = self.item_mut(attempt.place) else {
-            return Err(illegal(event, "there is no such place"));
-        };
-        if !matches!(*item.lane(attempt.side), State::Running { number, .. } if number == attempt.number)
-        {
-            return Err(illegal(event, "the attempt does not run"));
-        }
+    fn call(
+        &mut self,
+        event: &Event,
+        at: Millis,
+        attempt: AttemptId,
+        call: &Call,
+    ) -> Result<(), Illegal> {
+        let item = self.at_work(event, at, attempt)?;
         let same =
             |record: &CallRecord| record.attempt == attempt && record.call.index == call.index;
         match item.calls.iter().position(same) {
@@ -285,6 +306,48 @@ impl Run {
             None => item.calls.push(CallRecord { attempt, call: call.clone() }),
         }
         Ok(())
+    }
+
+    fn taped(
+        &mut self,
+        event: &Event,
+        at: Millis,
+        attempt: AttemptId,
+        tape: &Tape,
+    ) -> Result<(), Illegal> {
+        let item = self.at_work(event, at, attempt)?;
+        match (&mut item.tapes[attempt.side as usize], &tape.head) {
+            (known @ None, Some(head)) => {
+                let TapeHead { version, input } = head;
+                let (version, input) = (*version, Arc::clone(input));
+                *known = Some(Heard { version, input, entries: tape.entries.clone() });
+                Ok(())
+            }
+            (Some(heard), None) => {
+                heard.entries.extend(tape.entries.iter().cloned());
+                Ok(())
+            }
+            (None, None) => Err(illegal(event, "the tape has no beginning")),
+            (Some(_), Some(_)) => Err(illegal(event, "the tape has begun already")),
+        }
+    }
+
+    /// The place of an attempt that runs; something is known of it at `at`.
+    fn at_work(
+        &mut self,
+        event: &Event,
+        at: Millis,
+        attempt: AttemptId,
+    ) -> Result<&mut Item, Illegal> {
+        let Some(item) = self.item_mut(attempt.place) else {
+            return Err(illegal(event, "there is no such place"));
+        };
+        if !matches!(*item.lane(attempt.side), State::Running { number, .. } if number == attempt.number)
+        {
+            return Err(illegal(event, "the attempt does not run"));
+        }
+        item.heard_at[attempt.side as usize] = at;
+        Ok(item)
     }
 
     fn woke(
@@ -329,13 +392,20 @@ impl Run {
         let side = if item.work.is_settled() { Side::Undo } else { Side::Do };
         let is_approval = matches!(plan.step(place.step).action, Action::Approval(_));
         let failed = matches!(item.lane(side), State::Asking { question: Question::Failed, .. });
+        let prompt = match item.lane(side) {
+            State::Asking { question: Question::Approval { prompt }, .. } => Some(prompt.clone()),
+            _ => None,
+        };
         self.lane(plan, event, AttemptId { place, side, number: 0 }, at, &Fact::Answered(answer))?;
+        // Whoever says "again" wants fresh evidence for it, as often as at first.
+        self.steps[usize::from(place.step.0)].sent_back = 0;
         let Some(item) = self.item_mut(place) else { return Ok(()) };
         if is_approval {
             let said = serde_json::json!({
                 "approved": answer.approved, "who": answer.who, "reason": answer.reason, "at": at,
             });
             item.output = Some(Arc::new(said));
+            item.passed = prompt.filter(|_| answer.approved);
         }
         if !answer.approved {
             let said = format!("{} said no: {}", answer.who, answer.reason);
@@ -350,7 +420,7 @@ impl Run {
     }
 
     /// What happens to attempts with intents that are cut off.
-    fn policy(&self, plan: &Plan, attempt: AttemptId) -> WhenInterrupted {
+    pub(super) fn policy(&self, plan: &Plan, attempt: AttemptId) -> WhenInterrupted {
         let step = plan.step(attempt.place.step);
         let call = match (attempt.side, &step.action) {
             (Side::Undo, _) => step.undo.as_ref(),

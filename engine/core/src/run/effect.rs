@@ -56,6 +56,8 @@ pub fn outstanding(plan: &Plan, run: &Run) -> BTreeSet<Effect> {
         for side in [Side::Do, Side::Undo] {
             let number = item.next_number(side);
             match *item.lane(side) {
+                // While evidence above is gathered again, nothing starts below.
+                State::Ready if side == Side::Do && !run.rests_settled(plan, place.step) => {}
                 State::Ready => {
                     owed.insert(Effect::Invoke { attempt: AttemptId { place, side, number } });
                 }

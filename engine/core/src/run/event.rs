@@ -48,6 +48,16 @@ pub enum Event {
         /// The call.
         call: Call,
     },
+    /// What an attempt heard from the world since the last of these, in order. Rides
+    /// in the append of the next change, at the latest with the attempt's end.
+    Taped {
+        /// When.
+        at: Millis,
+        /// Who heard it.
+        attempt: AttemptId,
+        /// What it heard.
+        tape: Tape,
+    },
     /// An attempt ended well.
     Succeeded {
         /// When.
@@ -74,6 +84,25 @@ pub enum Event {
         at: Millis,
         /// Which.
         attempt: AttemptId,
+        /// Version of the tapes that the host which came back can play.
+        plays: u32,
+    },
+    /// A replayed attempt did not do again what its tape says: it cannot go on there.
+    Diverged {
+        /// When.
+        at: Millis,
+        /// Which.
+        attempt: AttemptId,
+        /// Where, and how: a sentence.
+        why: String,
+    },
+    /// An attempt that could change something was about to start on evidence past its
+    /// shelf life. Instead of it the evidence is gathered again.
+    Stale {
+        /// When it would have started.
+        at: Millis,
+        /// The attempt that did not start.
+        attempt: AttemptId,
     },
     /// A timer of this place fired.
     Woke {
@@ -94,6 +123,8 @@ pub enum Event {
         output: Arc<Json>,
         /// When the child's latest assessing step began.
         assessed_at: Option<Millis>,
+        /// Whether it may have changed anything, its own children included.
+        acted: bool,
     },
     /// A person answered a question.
     Answered {
@@ -169,6 +200,8 @@ pub struct Parent {
     pub run: RunId,
     /// Its attempt.
     pub attempt: AttemptId,
+    /// Until when the evidence behind the child's params may be acted upon.
+    pub fresh_until: Option<Millis>,
 }
 
 /// What started a run, with the evidence.
@@ -221,6 +254,47 @@ pub struct Call {
     pub request: String,
     /// What came back; `None` while only the intent is known.
     pub outcome: Option<String>,
+}
+
+/// Part of what an attempt heard from the world: enough to run it again on the same
+/// words up to here. Made and understood by the host; to the machine it is opaque.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tape {
+    /// With the first part of an attempt's tape, and only then.
+    pub head: Option<TapeHead>,
+    /// Answers in the order they were heard.
+    pub entries: Vec<Arc<TapeEntry>>,
+}
+
+/// How a tape begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapeHead {
+    /// Version of the host's tapes; another one cannot play it.
+    pub version: u32,
+    /// The input that the attempt was given.
+    pub input: Arc<Json>,
+}
+
+/// One host call with its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapeEntry {
+    /// Its first number among the host calls of the attempt.
+    pub index: u32,
+    /// The function: `redis.call`.
+    pub function: String,
+    /// What was asked, for people: redacted, bounded.
+    pub request: String,
+    /// Digest of all that was asked, to notice a divergence.
+    pub digest: Digest,
+    /// The answer, as the host writes it.
+    pub answer: Arc<str>,
+}
+
+impl TapeEntry {
+    /// What it takes to keep it, in bytes.
+    pub fn size(&self) -> usize {
+        self.function.len() + self.request.len() + self.answer.len() + size_of::<Self>()
+    }
 }
 
 /// What repeating a call would mean. Weakest first.
@@ -282,9 +356,12 @@ impl Event {
         match self {
             Self::Started { attempt, .. }
             | Self::Called { attempt, .. }
+            | Self::Taped { attempt, .. }
             | Self::Succeeded { attempt, .. }
             | Self::Failed { attempt, .. }
             | Self::Interrupted { attempt, .. }
+            | Self::Diverged { attempt, .. }
+            | Self::Stale { attempt, .. }
             | Self::ChildClosed { attempt, .. } => Some(attempt.place),
             Self::Woke { place, .. } | Self::Answered { place, .. } => Some(*place),
             Self::Begun { .. }
@@ -302,9 +379,12 @@ impl Event {
             | Self::Joined { at, .. }
             | Self::Started { at, .. }
             | Self::Called { at, .. }
+            | Self::Taped { at, .. }
             | Self::Succeeded { at, .. }
             | Self::Failed { at, .. }
             | Self::Interrupted { at, .. }
+            | Self::Diverged { at, .. }
+            | Self::Stale { at, .. }
             | Self::Woke { at, .. }
             | Self::ChildClosed { at, .. }
             | Self::Answered { at, .. }
@@ -326,7 +406,10 @@ impl fmt::Display for Event {
             Self::Failed { attempt, fault, .. } => {
                 write!(f, "failure ({}) of {attempt}", fault.code)
             }
+            Self::Taped { attempt, .. } => write!(f, "tape of {attempt}"),
             Self::Interrupted { attempt, .. } => write!(f, "interruption of {attempt}"),
+            Self::Diverged { attempt, .. } => write!(f, "divergence of {attempt}"),
+            Self::Stale { attempt, .. } => write!(f, "stale evidence of {attempt}"),
             Self::Woke { place, .. } => write!(f, "timer of step {}[{}]", place.step.0, place.item),
             Self::ChildClosed { attempt, .. } => write!(f, "end of the child of {attempt}"),
             Self::Answered { place, answer, .. } => {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::id::{AttemptId, Side};
-use crate::run::event::{Call, Pin};
+use crate::run::event::{Call, Pin, TapeEntry};
 use crate::run::fault::Fault;
+use crate::run::place::Heard;
 use crate::run::state::Run;
 use crate::workflow::plan::{Action, Grants, Plan, PluginCall, RedisGrant};
 use crate::{Json, Millis};
@@ -26,6 +27,8 @@ pub enum Invocation {
         timeout_ms: Millis,
         /// Changing calls of earlier attempts on the same side, oldest first.
         done: Vec<Done>,
+        /// What becomes of what it hears.
+        taping: Taping,
     },
     /// Begin a child run.
     Child {
@@ -36,6 +39,27 @@ pub enum Invocation {
     },
     /// Render the run so far.
     Report,
+}
+
+/// What becomes of what an attempt hears from the world.
+#[derive(Clone, Debug)]
+pub enum Taping {
+    /// Nothing: it can change nothing, so it can always be run again.
+    Off,
+    /// It is kept, ahead of the next change.
+    Record,
+    /// The attempt was cut off: it is run again on what it had heard, then goes on
+    /// live and is kept further.
+    Replay(Replay),
+}
+
+/// What an attempt that was cut off had heard and done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replay {
+    /// Answers, in the order they were heard.
+    pub entries: Vec<Arc<TapeEntry>>,
+    /// Its changing calls, with their outcomes as far as known.
+    pub calls: Vec<Call>,
 }
 
 /// A changing call of an earlier attempt.
@@ -66,17 +90,45 @@ impl Run {
                 return Err(nothing_to_do(&step.name));
             }
         };
+        let heard = self.resumed(attempt);
+        let taping = match heard {
+            Some(heard) => Taping::Replay(Replay {
+                entries: heard.entries.clone(),
+                calls: self.calls_of(attempt),
+            }),
+            // What is undone was done by work that could change something.
+            None if attempt.side == Side::Do && step.changes_nothing && !step.record => Taping::Off,
+            None => Taping::Record,
+        };
         let pin = *self.begun().plugins.get(&call.plugin).ok_or_else(|| {
             Fault::permanent("no-plugin", format!("the run began without plugin `{}`", call.plugin))
         })?;
         Ok(Invocation::Plugin {
             name: call.plugin.clone(),
             pin,
-            input: self.fill(plan, attempt, &call.with)?,
+            input: match heard {
+                Some(heard) => (*heard.input).clone(),
+                None => self.fill(plan, attempt, &call.with)?,
+            },
             grants: self.grants(call)?,
             timeout_ms: step.timeout_ms,
             done: self.done(attempt),
+            taping,
         })
+    }
+
+    /// What `attempt` had heard, if it is one that goes on.
+    fn resumed(&self, attempt: AttemptId) -> Option<&Heard> {
+        let item = self.item(attempt.place)?;
+        let lane = attempt.side as usize;
+        let same = item.resumed[lane] && item.numbers[lane] == attempt.number;
+        item.tapes[lane].as_ref().filter(|_| same)
+    }
+
+    fn calls_of(&self, attempt: AttemptId) -> Vec<Call> {
+        let Some(item) = self.item(attempt.place) else { return Vec::new() };
+        let of_this = item.calls().iter().filter(|record| record.attempt == attempt);
+        of_this.map(|record| record.call.clone()).collect()
     }
 
     fn fill(

@@ -4,8 +4,9 @@
 //! ```text
 //!             gate opens                 Started
 //!  Waiting ───────────────► Ready ─────────────────► Running ──Succeeded──► Succeeded
-//!     │                      ▲  ▲                      │ │
-//!     │ condition, need      │  └──────Interrupted─────┘ ├──Failed, no tries left──► Failed
+//!     │ ▲                    │ ▲  ▲                    │ │
+//!     │ └───────Stale────────┘ │  └─Interrupted,───────┘ ├──Failed, no tries left──► Failed
+//!     │ condition, need        │    Diverged             │
 //!     ├──────────► Skipped   │                           │
 //!     │                    Woke ◄── BackingOff ◄─────────┤ Failed, tries left; `until` not yet
 //!     │ run ends             │                           │
@@ -15,11 +16,16 @@
 //! `wait` steps go Waiting ─► Sleeping ─► Succeeded, `approval` steps Waiting ─►
 //! Asking ─► Succeeded or Failed. The undo lane stays Waiting unless the run fails
 //! and the step has something to take back.
+//!
+//! After `Interrupted` the attempt that is owed is a new one, or (policy `replay`) the
+//! same one again on its tape. `Stale` meets only work that can change something; the
+//! evidence that it rests on, settled before, goes back to Waiting with it: see
+//! [`super::fresh`].
 
 use std::sync::Arc;
 
 use crate::id::{AttemptId, Side};
-use crate::run::event::{Call, CallClass};
+use crate::run::event::{Call, CallClass, TapeEntry};
 use crate::run::fault::Fault;
 use crate::{Json, Millis};
 
@@ -37,6 +43,27 @@ pub struct Item {
     pub(super) numbers: [u32; 2],
     pub(super) calls: Vec<CallRecord>,
     pub(super) history: Vec<AttemptRecord>,
+    /// What the latest attempt has heard, as long as it may have to hear it again.
+    pub(super) tapes: [Option<Heard>; 2],
+    /// The attempt that is owed or under way is the one that was cut off.
+    pub(super) resumed: [bool; 2],
+    /// When anything was last known of the latest attempt.
+    pub(super) heard_at: [Millis; 2],
+    /// When the latest attempt of the work began: the age of its output.
+    pub(super) since: Option<Millis>,
+    /// A child run of it may have changed something.
+    pub(super) child_acted: bool,
+    /// What it need not be asked again: the prompt that was approved; of a wait that is
+    /// over, nothing.
+    pub(super) passed: Option<String>,
+}
+
+/// What an attempt has heard and is on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Heard {
+    pub version: u32,
+    pub input: Arc<Json>,
+    pub entries: Vec<Arc<TapeEntry>>,
 }
 
 /// State of one lane of a place.
@@ -108,6 +135,9 @@ pub enum Question {
     InDoubt,
     /// The engine died under it [`crate::limits::INTERRUPTIONS_MAX`] times: run it again?
     Poison,
+    /// Replayed, it did not do again what its tape says, and it had made an
+    /// at-most-once call: run it again from the start?
+    Diverged,
 }
 
 /// A changing call, and the attempt that made it.
@@ -141,6 +171,8 @@ pub enum AttemptEnd {
     Failed(Fault),
     /// With the engine.
     Interrupted,
+    /// Its replay left the tape: how.
+    Diverged(String),
 }
 
 impl State {
@@ -202,8 +234,13 @@ impl Item {
             Side::Undo => &mut self.undo,
         }
     }
+    /// Number of the attempt that is owed next: a new one, or the one that goes on.
     pub(super) fn next_number(&self, side: Side) -> u32 {
-        self.numbers[side as usize] + 1
+        self.numbers[side as usize] + u32::from(!self.resumed[side as usize])
+    }
+    /// Whether the work may have changed something outside, by itself or by a child run.
+    pub(super) fn has_acted(&self) -> bool {
+        self.child_acted || self.has_intents()
     }
     /// Whether the work may have changed something outside.
     pub(super) fn has_intents(&self) -> bool {

@@ -46,8 +46,7 @@ impl Run {
                     .insert(name.clone(), json!({ "code": fault.code, "message": fault.message }));
             }
             if wanted(name)
-                && state.has_succeeded()
-                && let Some(output) = state.output()
+                && let Some(output) = state.visible()
             {
                 steps.insert(name.clone(), (*output).clone());
             }

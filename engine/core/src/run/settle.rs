@@ -69,14 +69,14 @@ impl Run {
         match self.gate(plan, id) {
             Gate::Shut => {}
             Gate::Cancel => self.steps[usize::from(id.0)].items[0].work = State::Cancelled,
-            Gate::Skip(reason) => self.skip(id, reason),
+            Gate::Skip(reason) => self.skip(id, reason, at),
             Gate::Open => match self.condition(plan, id) {
                 Ok(true) => {
                     if let Err(fault) = self.open(plan, id, at) {
                         self.fail(plan, id, at, fault);
                     }
                 }
-                Ok(false) => self.skip(id, SkipReason::Condition),
+                Ok(false) => self.skip(id, SkipReason::Condition, at),
                 Err(fault) => self.fail(plan, id, at, fault),
             },
         }
@@ -97,7 +97,9 @@ impl Run {
         if self.ending.is_some() {
             return Gate::Cancel;
         }
-        if !step.needs.iter().all(|need| self.step(*need).is_settled()) {
+        if !step.needs.iter().all(|need| self.step(*need).is_settled())
+            || !self.rests_settled(plan, id)
+        {
             return Gate::Shut;
         }
         for need in &step.needs {
@@ -123,6 +125,7 @@ impl Run {
     /// The gate is open: makes the items and lets the first of them go.
     fn open(&mut self, plan: &Plan, id: StepId, at: Millis) -> Result<(), Fault> {
         let step = plan.step(id);
+        self.steps[usize::from(id.0)].gate_at = Some(at);
         if let Some(each) = &step.for_each {
             let scope = self.scope(plan, Place { step: id, item: 0 }, &each.items.variables());
             let bad = |why: String| Fault::permanent("for-each", why);
@@ -142,13 +145,16 @@ impl Run {
                 )));
             }
             let run = &mut self.steps[usize::from(id.0)];
-            run.items = vec![Item::default(); list.len()];
+            run.items = vec![Item { numbers: run.numbers, ..Item::default() }; list.len()];
             run.fan = Some(Arc::new(list));
             self.refill(plan, id);
             return Ok(());
         }
+        let passed = self.steps[usize::from(id.0)].items[0].passed.clone();
         let next = match &step.action {
             Action::Plugin(_) | Action::Workflow(_) | Action::Report => State::Ready,
+            // A wait that was sent back with what it rests on is over already.
+            Action::Wait { .. } if passed.is_some() => State::Succeeded { at },
             Action::Wait { for_ms } => State::Sleeping { until: at + for_ms },
             Action::Approval(approval) => {
                 let scope =
@@ -158,8 +164,15 @@ impl Run {
                     .render(&scope)
                     .map_err(|error| Fault::permanent("expression", format!("prompt: {error}")))?;
                 let prompt = prompt.as_str().map_or_else(|| prompt.to_string(), str::to_owned);
-                let question = Question::Approval { prompt };
-                State::Asking { question, since: at, until: Some(at + approval.timeout_ms) }
+                if passed.as_ref() == Some(&prompt) {
+                    // What the approver saw has not changed: the answer stands.
+                    let run = &mut self.steps[usize::from(id.0)];
+                    run.items[0].output = run.previous.clone();
+                    State::Succeeded { at }
+                } else {
+                    let question = Question::Approval { prompt };
+                    State::Asking { question, since: at, until: Some(at + approval.timeout_ms) }
+                }
             }
         };
         self.steps[usize::from(id.0)].items[0].work = next;
@@ -187,8 +200,9 @@ impl Run {
         }
     }
 
-    fn skip(&mut self, id: StepId, reason: SkipReason) {
+    fn skip(&mut self, id: StepId, reason: SkipReason, at: Millis) {
         let run = &mut self.steps[usize::from(id.0)];
+        run.gate_at = Some(at);
         run.skipped = Some(reason);
         run.items[0].work = State::Skipped;
     }

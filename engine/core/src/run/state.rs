@@ -74,6 +74,29 @@ pub struct StepRun {
     pub(super) items: Vec<Item>,
     /// Why a `for_each` list could not be made or a condition not be evaluated.
     pub(super) skipped: Option<SkipReason>,
+    /// When its gate opened or shut for good; its inputs are not newer than that.
+    pub(super) gate_at: Option<Millis>,
+    /// Why it was run again.
+    pub(super) refreshes: Vec<Refresh>,
+    /// How often it sent its evidence back.
+    pub(super) sent_back: u32,
+    /// What it gave before it was sent back, for those who read it meanwhile.
+    pub(super) previous: Option<Arc<Json>>,
+    /// Attempts of earlier lists have numbers up to these.
+    pub(super) numbers: [u32; 2],
+}
+
+/// Evidence that was gathered again before something acted upon it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    /// When.
+    pub at: Millis,
+    /// The step that was about to start.
+    pub by: StepId,
+    /// The step whose output was past its shelf life.
+    pub because: StepId,
+    /// How old that was, in milliseconds.
+    pub age_ms: Millis,
 }
 
 /// Why a step was skipped.
@@ -88,7 +111,16 @@ pub enum SkipReason {
 impl StepRun {
     /// A step whose gate has not opened.
     pub(super) fn unbegun() -> Self {
-        Self { fan: None, items: vec![Item::default()], skipped: None }
+        Self {
+            fan: None,
+            items: vec![Item::default()],
+            skipped: None,
+            gate_at: None,
+            refreshes: Vec::new(),
+            sent_back: 0,
+            previous: None,
+            numbers: [0; 2],
+        }
     }
     pub(super) fn is_unbegun(&self) -> bool {
         self.fan.is_none() && self.items.iter().all(|item| item.work == State::Waiting)
@@ -131,6 +163,18 @@ impl StepRun {
         let list =
             self.items.iter().map(|item| item.output.as_deref().cloned().unwrap_or(Json::Null));
         Some(Arc::new(Json::Array(list.collect())))
+    }
+    /// Why and when it was run again because it had become too old, oldest first.
+    pub fn refreshes(&self) -> &[Refresh] {
+        &self.refreshes
+    }
+    /// What others may read of it: its output, or while it is gathered again the one
+    /// before.
+    pub(super) fn visible(&self) -> Option<Arc<Json>> {
+        if self.has_succeeded() {
+            return self.output();
+        }
+        self.previous.clone().filter(|_| !self.is_settled())
     }
     /// One word for the whole step.
     pub fn status(&self) -> &'static str {
@@ -203,6 +247,14 @@ impl Run {
     /// How often the engine died under one of its attempts.
     pub fn interruptions(&self) -> u32 {
         self.interruptions
+    }
+    /// Whether one of its own steps sent, or was about to send, what changes something.
+    pub fn has_intents(&self) -> bool {
+        self.places().any(|(_, item)| item.intents().next().is_some())
+    }
+    /// Whether it, or a child run of it, may have changed something.
+    pub fn has_acted(&self) -> bool {
+        self.has_intents() || self.places().any(|(_, item)| item.child_acted)
     }
     /// Whether it is over.
     pub fn is_closed(&self) -> bool {

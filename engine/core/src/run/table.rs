@@ -5,11 +5,11 @@ use crate::id::Side;
 use crate::limits;
 use crate::run::event::{Answer, CallClass};
 use crate::run::fault::{Fault, FaultKind};
-use crate::run::place::{AttemptEnd, AttemptRecord, Item, Question, State};
+use crate::run::place::{AttemptEnd, AttemptRecord, CallRecord, Item, Question, State};
 use crate::workflow::plan::{OnFailure, Retry, Step, WhenInterrupted};
 
 /// A fact about one lane, with all that the rules need to know of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Fact<'a> {
     /// The attempt began.
     Started,
@@ -19,8 +19,13 @@ pub(super) enum Fact<'a> {
     NotYet { wait_ms: Millis },
     /// It failed.
     Failed { fault: &'a Fault, jitter: u16 },
-    /// The engine died under it.
-    Interrupted { policy: WhenInterrupted },
+    /// The engine died under it; the one that came back can play tapes of this version.
+    Interrupted { policy: WhenInterrupted, plays: u32 },
+    /// Its replay left the tape.
+    Diverged { why: &'a str },
+    /// It rests on evidence past its shelf life: that is gathered again, or, with a
+    /// fault, it was often enough.
+    Stale { fault: Option<&'a Fault> },
     /// A timer fired.
     Woke,
     /// A person answered, or silence did.
@@ -70,8 +75,19 @@ impl Item {
             (S::Running { number: n, .. }, Fact::Failed { fault, jitter }) if *n == number => {
                 Some(self.after_failure(rules, number, at, fault, *jitter))
             }
-            (S::Running { number: n, .. }, Fact::Interrupted { policy }) if *n == number => {
-                Some(self.after_interruption(rules, number, at, *policy))
+            (S::Running { number: n, .. }, Fact::Interrupted { policy, plays }) if *n == number => {
+                Some(self.after_interruption(rules, number, at, *policy, *plays))
+            }
+            (S::Running { number: n, .. }, Fact::Diverged { .. })
+                if *n == number && self.resumed[rules.side as usize] =>
+            {
+                Some(self.after_divergence(rules, number, at))
+            }
+            (S::Ready, Fact::Stale { fault }) if number == self.next_number(rules.side) => {
+                Some(match fault {
+                    None => S::Waiting,
+                    Some(_) => Self::give_up(rules, at),
+                })
             }
             (S::BackingOff { until }, Fact::Woke) if at >= *until => Some(S::Ready),
             (S::Sleeping { until }, Fact::Woke) if at >= *until => Some(S::Succeeded { at }),
@@ -112,6 +128,11 @@ impl Item {
             let wait = rules.step.retry.wait_ms(failures, jitter);
             return State::BackingOff { until: at + wait };
         }
+        Self::give_up(rules, at)
+    }
+
+    /// No tries are left.
+    fn give_up(rules: Rules<'_>, at: Millis) -> State {
         match (rules.side, rules.step.on_failure) {
             (Side::Do, OnFailure::Ask) => {
                 State::Asking { question: Question::Failed, since: at, until: None }
@@ -128,23 +149,68 @@ impl Item {
         number: u32,
         at: Millis,
         policy: WhenInterrupted,
+        plays: u32,
     ) -> State {
         if self.stops(rules) {
             return State::Cancelled;
         }
         let ask = |question| State::Asking { question, since: at, until: None };
-        let intents = self
-            .intents()
-            .any(|record| record.attempt.side == rules.side && record.attempt.number == number);
+        let strongest = self.strongest(rules.side, number);
+        let in_doubt = self.is_in_doubt(rules.side, number);
         if self.interruptions[rules.side as usize] + 1 >= limits::INTERRUPTIONS_MAX {
-            ask(Question::Poison)
-        } else if self.is_in_doubt(rules.side, number) {
-            ask(Question::InDoubt)
-        } else if intents && policy == WhenInterrupted::Ask {
-            ask(Question::Interrupted)
+            return ask(Question::Poison);
+        }
+        let again = match policy {
+            WhenInterrupted::Replay => {
+                strongest < CallClass::Once || self.is_playable(rules, number, at, plays)
+            }
+            WhenInterrupted::Rerun => !in_doubt,
+            WhenInterrupted::Ask => strongest == CallClass::Read,
+        };
+        match (again, in_doubt) {
+            (true, _) => State::Ready,
+            (false, true) => ask(Question::InDoubt),
+            (false, false) => ask(Question::Interrupted),
+        }
+    }
+
+    /// What a replayed attempt did before it was cut off stands; run again from the
+    /// start it would do it twice, which only calls below `once` bear.
+    fn after_divergence(&self, rules: Rules<'_>, number: u32, at: Millis) -> State {
+        if self.stops(rules) {
+            State::Cancelled
+        } else if self.strongest(rules.side, number) == CallClass::Once {
+            State::Asking { question: Question::Diverged, since: at, until: None }
         } else {
             State::Ready
         }
+    }
+
+    /// Whether the attempt that was cut off can go on from its tape: it has changed
+    /// something, its tape is of a kind that this host plays, and nothing of what it
+    /// heard is too old to act upon.
+    fn is_playable(&self, rules: Rules<'_>, number: u32, at: Millis, plays: u32) -> bool {
+        let lane = rules.side as usize;
+        let young = at.saturating_sub(self.heard_at[lane]) <= rules.step.replay_within_ms;
+        self.strongest(rules.side, number) > CallClass::Read
+            && young
+            && self.tapes[lane].as_ref().is_some_and(|heard| heard.version == plays)
+    }
+
+    /// Whether the attempt that a fact ended goes on as the same, on its tape.
+    fn resumes(&self, rules: Rules<'_>, number: u32, at: Millis, fact: &Fact<'_>) -> bool {
+        let Fact::Interrupted { policy: WhenInterrupted::Replay, plays } = fact else {
+            return false;
+        };
+        *self.lane(rules.side) == State::Ready && self.is_playable(rules, number, at, *plays)
+    }
+
+    /// The strongest class among the calls of an attempt.
+    fn strongest(&self, side: Side, number: u32) -> CallClass {
+        let of_this =
+            |record: &&CallRecord| record.attempt.side == side && record.attempt.number == number;
+        let classes = self.calls.iter().filter(of_this).map(|record| record.call.class);
+        classes.max().unwrap_or(CallClass::Read)
     }
 
     /// Work on the way forward stops with the run. Undo and `always` steps do not,
@@ -170,12 +236,18 @@ impl Item {
     }
 
     /// Keeps the counters that the table reads. Called after the state moved.
-    pub(super) fn count(&mut self, side: Side, number: u32, at: Millis, fact: &Fact<'_>) {
-        let lane = side as usize;
+    pub(super) fn count(&mut self, rules: Rules<'_>, number: u32, at: Millis, fact: &Fact<'_>) {
+        let (side, lane) = (rules.side, rules.side as usize);
+        let resumes = self.resumes(rules, number, at, fact);
+        self.heard_at[lane] = at;
         match fact {
             Fact::Started => {
                 self.numbers[lane] = number;
+                if !self.resumed[lane] {
+                    self.tapes[lane] = None;
+                }
                 if side == Side::Do {
+                    self.since = Some(at);
                     self.polling_since.get_or_insert(at);
                 }
             }
@@ -193,13 +265,24 @@ impl Item {
                 self.interruptions[lane] = 0;
                 self.faults[lane] = Some((*fault).clone());
             }
-            Fact::Interrupted { .. } => self.interruptions[lane] += 1,
+            Fact::Diverged { why } => {
+                self.faults[lane] = Some(Fault::permanent("diverged", *why));
+            }
+            Fact::Stale { fault: Some(fault) } => self.faults[lane] = Some((*fault).clone()),
             Fact::Answered(_) => {
                 self.failures[lane] = 0;
                 self.interruptions[lane] = 0;
                 self.polling_since = None;
             }
-            Fact::Woke => {}
+            Fact::Interrupted { .. } => self.interruptions[lane] += 1,
+            Fact::Woke | Fact::Stale { fault: None } => {}
+        }
+        // A start changes nothing about which attempt it is.
+        if *fact != Fact::Started {
+            self.resumed[lane] = resumes;
+        }
+        if !self.resumed[lane] && !matches!(self.lane(side), State::Running { .. }) {
+            self.tapes[lane] = None;
         }
         self.remember(side, number, at, fact);
     }
@@ -216,7 +299,8 @@ impl Item {
             Fact::Succeeded | Fact::NotYet { .. } => AttemptEnd::Succeeded,
             Fact::Failed { fault, .. } => AttemptEnd::Failed((*fault).clone()),
             Fact::Interrupted { .. } => AttemptEnd::Interrupted,
-            Fact::Woke | Fact::Answered(_) => return,
+            Fact::Diverged { why } => AttemptEnd::Diverged((*why).to_owned()),
+            Fact::Stale { .. } | Fact::Woke | Fact::Answered(_) => return,
         };
         let of_this = |record: &&mut AttemptRecord| record.side == side && record.number == number;
         if let Some(record) = self.history.iter_mut().rev().find(of_this) {

@@ -110,7 +110,7 @@ impl Checker<'_> {
         let triggers = self.triggers(document, &sight, flaws);
         let steps = steps.steps.into_iter().collect::<Option<Vec<Step>>>()?;
         let (steps, graph) = in_order(steps, &needs)?;
-        Some(Plan {
+        let plan = Plan {
             name: name.to_owned(),
             summary: document.summary.as_ref().map_or_else(String::new, |it| it.value.clone()),
             source: source.into(),
@@ -123,7 +123,8 @@ impl Checker<'_> {
             cooldown_ms: document.cooldown.as_ref().map(|it| it.value),
             timeout_ms: document.timeout.as_ref().map(|it| it.value),
             output: if let Some(output) = output { Some(output?) } else { None },
-        })
+        };
+        Some(plan.with_replays_bounded())
     }
 
     /// The plan of another workflow, named by `text`.

@@ -147,11 +147,12 @@ fn info(
         ));
     }
     let when_interrupted = match said.when_interrupted.as_str() {
+        "replay" => WhenInterrupted::Replay,
         "rerun" => WhenInterrupted::Rerun,
         "ask" => WhenInterrupted::Ask,
         other => {
             return Err(format!(
-                "its `describe` gives when-interrupted = {:?}: expected \"rerun\" or \"ask\"",
+                "its `describe` gives when-interrupted = {:?}: expected \"replay\", \"rerun\" or \"ask\"",
                 crate::text::tame(other, limits::PROGRESS_BYTES_MAX)
             ));
         }

@@ -1,5 +1,5 @@
 //! Version 1 of what is on disk. Never change a shape here: a new shape is a new
-//! version of the envelope. Names on disk are the kebab-case of the names here.
+//! version of the envelope. A field may come with a meaning for records without it. Names on disk are the kebab-case of the names here.
 
 mod parts;
 
@@ -12,27 +12,82 @@ use baton_core::{Json, Millis};
 use serde::{Deserialize, Serialize};
 
 use parts::{
-    Answer, Attempt, Call, Cause, Dedup, Fault, JsonText, Outcome, Parent, Pin, Place, Trigger,
-    TriggerKind, run_id,
+    Answer, Attempt, Call, Cause, Dedup, Fault, JsonText, Outcome, Parent, Pin, Place, Tape,
+    Trigger, TriggerKind, run_id,
 };
 
 /// A fact about a run.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(in crate::journal) enum Event {
-    Begun { at: Millis, begun: Box<Begun> },
-    Admitted { at: Millis },
-    Joined { at: Millis, trigger: Trigger },
-    Started { at: Millis, attempt: Attempt },
-    Called { at: Millis, attempt: Attempt, call: Call },
-    Succeeded { at: Millis, attempt: Attempt, output: JsonText },
-    Failed { at: Millis, attempt: Attempt, fault: Fault, jitter: u16 },
-    Interrupted { at: Millis, attempt: Attempt },
-    Woke { at: Millis, place: Place },
+    Begun {
+        at: Millis,
+        begun: Box<Begun>,
+    },
+    Admitted {
+        at: Millis,
+    },
+    Joined {
+        at: Millis,
+        trigger: Trigger,
+    },
+    Started {
+        at: Millis,
+        attempt: Attempt,
+    },
+    Called {
+        at: Millis,
+        attempt: Attempt,
+        call: Call,
+    },
+    Succeeded {
+        at: Millis,
+        attempt: Attempt,
+        output: JsonText,
+    },
+    Failed {
+        at: Millis,
+        attempt: Attempt,
+        fault: Fault,
+        jitter: u16,
+    },
+    Taped {
+        at: Millis,
+        attempt: Attempt,
+        tape: Tape,
+    },
+    Interrupted {
+        at: Millis,
+        attempt: Attempt,
+        #[serde(default)]
+        plays: u32,
+    },
+    Diverged {
+        at: Millis,
+        attempt: Attempt,
+        why: String,
+    },
+    Stale {
+        at: Millis,
+        attempt: Attempt,
+    },
+    Woke {
+        at: Millis,
+        place: Place,
+    },
     ChildClosed(ChildClosed),
-    Answered { at: Millis, place: Place, answer: Answer },
-    Cancelled { at: Millis, by: Cause },
-    Closed { at: Millis },
+    Answered {
+        at: Millis,
+        place: Place,
+        answer: Answer,
+    },
+    Cancelled {
+        at: Millis,
+        by: Cause,
+    },
+    Closed {
+        at: Millis,
+    },
 }
 
 /// A child run closed.
@@ -44,6 +99,13 @@ pub(in crate::journal) struct ChildClosed {
     outcome: Outcome,
     output: JsonText,
     assessed_at: Option<Millis>,
+    /// Older records do not say; what is not known may have been.
+    #[serde(default = "yes")]
+    acted: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Everything a run needs for ever.
@@ -104,17 +166,25 @@ impl Event {
                 fault: Fault::of(fault)?,
                 jitter: *jitter,
             },
-            E::Interrupted { at, attempt } => {
-                Self::Interrupted { at: *at, attempt: (*attempt).into() }
+            E::Taped { at, attempt, tape } => {
+                Self::Taped { at: *at, attempt: (*attempt).into(), tape: Tape::of(tape)? }
             }
+            E::Interrupted { at, attempt, plays } => {
+                Self::Interrupted { at: *at, attempt: (*attempt).into(), plays: *plays }
+            }
+            E::Diverged { at, attempt, why } => {
+                Self::Diverged { at: *at, attempt: (*attempt).into(), why: why.clone() }
+            }
+            E::Stale { at, attempt } => Self::Stale { at: *at, attempt: (*attempt).into() },
             E::Woke { at, place } => Self::Woke { at: *at, place: (*place).into() },
-            E::ChildClosed { at, attempt, outcome, output, assessed_at } => {
+            E::ChildClosed { at, attempt, outcome, output, assessed_at, acted } => {
                 Self::ChildClosed(ChildClosed {
                     at: *at,
                     attempt: (*attempt).into(),
                     outcome: (*outcome).into(),
                     output: JsonText::of("output", output)?,
                     assessed_at: *assessed_at,
+                    acted: *acted,
                 })
             }
             E::Answered { at, place, answer } => {
@@ -142,15 +212,23 @@ impl Event {
             Self::Failed { at, attempt, fault, jitter } => {
                 E::Failed { at, attempt: attempt.into(), fault: fault.into_core()?, jitter }
             }
-            Self::Interrupted { at, attempt } => E::Interrupted { at, attempt: attempt.into() },
+            Self::Taped { at, attempt, tape } => {
+                E::Taped { at, attempt: attempt.into(), tape: tape.into_core()? }
+            }
+            Self::Interrupted { at, attempt, plays } => {
+                E::Interrupted { at, attempt: attempt.into(), plays }
+            }
+            Self::Diverged { at, attempt, why } => E::Diverged { at, attempt: attempt.into(), why },
+            Self::Stale { at, attempt } => E::Stale { at, attempt: attempt.into() },
             Self::Woke { at, place } => E::Woke { at, place: place.into() },
-            Self::ChildClosed(ChildClosed { at, attempt, outcome, output, assessed_at }) => {
+            Self::ChildClosed(ChildClosed { at, attempt, outcome, output, assessed_at, acted }) => {
                 E::ChildClosed {
                     at,
                     attempt: attempt.into(),
                     outcome: outcome.into(),
                     output: output.into_core()?,
                     assessed_at,
+                    acted,
                 }
             }
             Self::Answered { at, place, answer } => {

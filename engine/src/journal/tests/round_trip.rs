@@ -6,8 +6,8 @@ use std::sync::Arc;
 use baton_core::Json;
 use baton_core::id::{AttemptId, Digest, Place, RunId, Side, StepId};
 use baton_core::run::event::{
-    Answer, Begun, Call, CallClass, Cause, Dedup, Event, Outcome, Parent, Pin, Queued, Trigger,
-    TriggerKind,
+    Answer, Begun, Call, CallClass, Cause, Dedup, Event, Outcome, Parent, Pin, Queued, Tape,
+    TapeEntry, TapeHead, Trigger, TriggerKind,
 };
 use baton_core::run::fault::{Fault, FaultKind};
 use baton_core::workflow::plan::WhenInterrupted;
@@ -72,13 +72,15 @@ fn trigger() -> impl Strategy<Value = Trigger> {
 }
 
 fn pin() -> impl Strategy<Value = Pin> {
-    let wishes = prop_oneof![Just(WhenInterrupted::Rerun), Just(WhenInterrupted::Ask)];
+    use WhenInterrupted::{Ask, Replay, Rerun};
+    let wishes = prop::sample::select(vec![Replay, Rerun, Ask]);
     (any::<[u8; 32]>(), wishes)
         .prop_map(|(digest, when_interrupted)| Pin { digest: Digest(digest), when_interrupted })
 }
 
 fn begun() -> impl Strategy<Value = Begun> {
-    let parent = (run(), attempt()).prop_map(|(run, attempt)| Parent { run, attempt });
+    let parent = (run(), attempt(), option::of(at()))
+        .prop_map(|(run, attempt, fresh_until)| Parent { run, attempt, fresh_until });
     let queued = any::<u64>().prop_map(|not_before| Queued { not_before });
     let names = (run(), text(), text(), btree_map(text(), text(), 0..3));
     let rest = (btree_map(text(), pin(), 0..3), json(), trigger(), option::of(text()));
@@ -105,6 +107,18 @@ fn call() -> impl Strategy<Value = Call> {
     let class = prop::sample::select(vec![Read, Idempotent, Guarded, Once]);
     (any::<u32>(), class, text(), option::of(text()))
         .prop_map(|(index, class, request, outcome)| Call { index, class, request, outcome })
+}
+
+fn tape() -> impl Strategy<Value = Tape> {
+    let head = (any::<u32>(), json())
+        .prop_map(|(version, input)| TapeHead { version, input: Arc::new(input) });
+    let entry = (any::<u32>(), text(), text(), any::<[u8; 32]>(), text()).prop_map(
+        |(index, function, request, digest, answer)| {
+            let (digest, answer) = (Digest(digest), answer.into());
+            Arc::new(TapeEntry { index, function, request, digest, answer })
+        },
+    );
+    (option::of(head), vec(entry, 0..4)).prop_map(|(head, entries)| Tape { head, entries })
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -140,7 +154,7 @@ fn cause() -> impl Strategy<Value = Cause> {
 
 fn event() -> impl Strategy<Value = Event> {
     let at = any::<u64>;
-    let child = (at(), attempt(), outcome(), json(), option::of(at()));
+    let child = (at(), attempt(), outcome(), json(), option::of(at()), any::<bool>());
     prop_oneof![
         (at(), begun()).prop_map(|(at, begun)| Event::Begun { at, begun: Arc::new(begun) }),
         at().prop_map(|at| Event::Admitted { at }),
@@ -159,14 +173,26 @@ fn event() -> impl Strategy<Value = Event> {
         (at(), attempt(), fault(), any::<u16>()).prop_map(|(at, attempt, fault, jitter)| {
             Event::Failed { at, attempt, fault, jitter }
         }),
-        (at(), attempt()).prop_map(|(at, attempt)| Event::Interrupted { at, attempt }),
-        (at(), place()).prop_map(|(at, place)| Event::Woke { at, place }),
-        child.prop_map(|(at, attempt, outcome, output, assessed_at)| Event::ChildClosed {
+        (at(), attempt(), any::<u32>()).prop_map(|(at, attempt, plays)| Event::Interrupted {
             at,
             attempt,
-            outcome,
-            output: Arc::new(output),
-            assessed_at
+            plays
+        }),
+        (at(), attempt(), text()).prop_map(|(at, attempt, why)| Event::Diverged {
+            at,
+            attempt,
+            why
+        }),
+        (at(), attempt()).prop_map(|(at, attempt)| Event::Stale { at, attempt }),
+        (at(), attempt(), tape()).prop_map(|(at, attempt, tape)| Event::Taped {
+            at,
+            attempt,
+            tape
+        }),
+        (at(), place()).prop_map(|(at, place)| Event::Woke { at, place }),
+        child.prop_map(|(at, attempt, outcome, output, assessed_at, acted)| {
+            let output = Arc::new(output);
+            Event::ChildClosed { at, attempt, outcome, output, assessed_at, acted }
         }),
         (at(), place(), answer()).prop_map(|(at, place, answer)| Event::Answered {
             at,
@@ -249,12 +275,31 @@ fn the_words_on_disk_stay() {
                 outcome: Outcome::TimedOut,
                 output,
                 assessed_at: None,
+                acted: false,
             },
-            r#"{"child-closed":{"at":7,"attempt":{"step":2,"item":1,"side":"undo","number":4},"outcome":"timed-out","output":"{\"a\":1.5}","assessed_at":null}}"#,
+            r#"{"child-closed":{"at":7,"attempt":{"step":2,"item":1,"side":"undo","number":4},"outcome":"timed-out","output":"{\"a\":1.5}","assessed_at":null,"acted":false}}"#,
         ),
         (Event::Cancelled { at, by: Cause::Parent }, r#"{"cancelled":{"at":7,"by":"parent"}}"#),
     ] {
         assert_eq!(words(&event), expected);
         assert!(seen.insert(expected));
     }
+}
+
+/// What an earlier Baton did not write has a meaning all the same.
+#[test]
+fn records_without_the_later_fields_are_read() {
+    let attempt = r#""attempt":{"step":2,"item":1,"side":"do","number":4}"#;
+    let interrupted = format!(r#"{{"interrupted":{{"at":7,{attempt}}}}}"#);
+    let Ok(Event::Interrupted { plays, .. }) = record::decode(interrupted.as_bytes()) else {
+        panic!("{interrupted} is not read");
+    };
+    assert_eq!(plays, 0, "no tape is of version 0");
+    let closed = format!(
+        r#"{{"child-closed":{{"at":7,{attempt},"outcome":"failed","output":"null","assessed_at":null}}}}"#
+    );
+    let Ok(Event::ChildClosed { acted, .. }) = record::decode(closed.as_bytes()) else {
+        panic!("{closed} is not read");
+    };
+    assert!(acted, "what is not known may have been");
 }

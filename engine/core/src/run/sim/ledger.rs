@@ -58,7 +58,12 @@ impl Ledger {
             Event::Begun { begun, .. } => self.admitted = begun.queued.is_none(),
             Event::Admitted { .. } => self.admitted = true,
             Event::Cancelled { by, .. } => self.cancel = Some(by.clone()),
-            Event::Joined { .. } | Event::Closed { .. } | Event::Woke { .. } => {}
+            Event::Joined { .. }
+            | Event::Closed { .. }
+            | Event::Woke { .. }
+            | Event::Taped { .. }
+            | Event::Diverged { .. }
+            | Event::Stale { .. } => {}
             Event::Started { at, attempt } => {
                 if attempt.side == Side::Do && plan.step(attempt.place.step).assesses {
                     self.assessed_at = Some(*at);

@@ -117,6 +117,8 @@ fn step(rng: &mut Rng, index: u64) -> Step {
         assesses: rng.one_in(5),
         fresh_for_ms: None,
         changes_nothing: false,
+        replay_within_ms: 40,
+        record: false,
         when_interrupted: match rng.below(4) {
             0 => Some(WhenInterrupted::Ask),
             1 => Some(WhenInterrupted::Rerun),

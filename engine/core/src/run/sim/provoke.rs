@@ -46,7 +46,11 @@ impl World<'_> {
             }
             8 => self.child(at),
             9 => Some(Event::Started { at, attempt: AttemptId { place: nowhere, ..never } }),
-            10 => Some(Event::Interrupted { at, attempt: AttemptId { place: nowhere, ..never } }),
+            10 => Some(Event::Interrupted {
+                at,
+                attempt: AttemptId { place: nowhere, ..never },
+                plays: 1,
+            }),
             11 => self.call_again(at, place, side),
             12 if !self.plan.is_child(never) => Some(Event::ChildClosed {
                 at,
@@ -54,6 +58,7 @@ impl World<'_> {
                 outcome: Outcome::Succeeded,
                 output: Arc::default(),
                 assessed_at: None,
+                acted: false,
             }),
             _ if self.run().is_closed() => Some(Event::Cancelled { at, by: Cause::Timeout }),
             _ => None,
@@ -69,7 +74,7 @@ impl World<'_> {
     /// The engine's death told to a child run's attempt, which does not die with it.
     fn child(&self, at: u64) -> Option<Event> {
         let child = self.run().running().into_iter().find(|a| self.plan.is_child(*a))?;
-        Some(Event::Interrupted { at, attempt: child })
+        Some(Event::Interrupted { at, attempt: child, plays: 1 })
     }
 
     /// An intent recorded twice, or a call of an attempt that does not run.

@@ -172,7 +172,7 @@ impl<'a> World<'a> {
     /// Whatever a crash leaves of the journal, what it cut off can be told so.
     fn could_crash(&self, run: &Run) -> Result<(), Violation> {
         for attempt in run.cut_off(self.plan) {
-            let cut = Event::Interrupted { at: self.now, attempt };
+            let cut = Event::Interrupted { at: self.now, attempt, plays: 1 };
             if let Err(illegal) = apply(self.plan, Some(run), &cut) {
                 return violated(invariants::LEGAL, illegal.to_string());
             }
@@ -196,7 +196,7 @@ impl<'a> World<'a> {
             return Ok(());
         }
         for attempt in self.run().cut_off(self.plan) {
-            self.commit(Event::Interrupted { at: self.now, attempt })?;
+            self.commit(Event::Interrupted { at: self.now, attempt, plays: 1 })?;
         }
         Ok(())
     }
@@ -330,7 +330,14 @@ impl<'a> World<'a> {
     fn child_closed(&mut self, attempt: AttemptId, outcome: Outcome) -> Result<(), Violation> {
         let output = Arc::new(json!(null));
         let assessed_at = self.rng.one_in(3).then(|| self.now - self.rng.below(50));
-        self.commit(Event::ChildClosed { at: self.now, attempt, outcome, output, assessed_at })
+        self.commit(Event::ChildClosed {
+            at: self.now,
+            attempt,
+            outcome,
+            output,
+            assessed_at,
+            acted: false,
+        })
     }
 
     fn answer(&mut self, tally: &mut Tally) -> Result<(), Violation> {

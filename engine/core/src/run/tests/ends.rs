@@ -205,7 +205,9 @@ fn a_fact_of_a_place_that_does_not_exist_is_refused() {
     for (step, item) in [(9, 0), (0, 9)] {
         let place = Place { step: StepId(step), item };
         let attempt = AttemptId { place, side: Side::Do, number: 1 };
-        for event in [Event::Interrupted { at: 0, attempt }, Event::Started { at: 0, attempt }] {
+        for event in
+            [Event::Interrupted { at: 0, attempt, plays: 0 }, Event::Started { at: 0, attempt }]
+        {
             let illegal = apply(&plan, Some(stage.run()), &event).expect_err("no such place");
             assert_eq!(illegal.state, "there is no such place");
         }

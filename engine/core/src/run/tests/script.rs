@@ -43,6 +43,9 @@ pub(super) fn plan(steps: Vec<Step>) -> Plan {
     }
 }
 
+/// Version of the tapes that the host on stage plays.
+pub(super) const TAPES: u32 = 1;
+
 /// A step that runs plugin `p`, needs the steps of these numbers, and does nothing more.
 pub(super) fn plugin(name: &str, needs: &[u16]) -> Step {
     Step {
@@ -61,6 +64,8 @@ pub(super) fn plugin(name: &str, needs: &[u16]) -> Step {
         assesses: false,
         fresh_for_ms: None,
         when_interrupted: None,
+        replay_within_ms: 60_000,
+        record: false,
         changes_nothing: false,
     }
 }
@@ -150,7 +155,7 @@ impl<'a> Stage<'a> {
                 self.now += wait.parse::<Millis>().expect("milliseconds");
             } else if line == "crash" {
                 for attempt in self.run().cut_off(self.plan) {
-                    self.play(line, &Event::Interrupted { at: self.now, attempt });
+                    self.play(line, &Event::Interrupted { at: self.now, attempt, plays: TAPES });
                 }
             } else {
                 let event = self.event(line);
@@ -208,7 +213,7 @@ impl<'a> Stage<'a> {
                 let outcome =
                     outcome.into_iter().find(|o| o.as_str() == *word).expect("an outcome");
                 let output = Arc::new(json!({ "child": word }));
-                Event::ChildClosed { at, attempt, outcome, output, assessed_at: None }
+                Event::ChildClosed { at, attempt, outcome, output, assessed_at: None, acted: false }
             }
             _ => panic!("not a fact: {line}"),
         }

@@ -29,6 +29,9 @@ const WITHIN_MS_DEFAULT: Millis = 60_000;
 const BACKOFF_MS_DEFAULT: Millis = 1_000;
 /// Longest wait between tries.
 const BACKOFF_MS_MAX_DEFAULT: Millis = 30_000;
+/// How long the engine may have been away for a tape to be played: a restart by a
+/// supervisor, not a night.
+const REPLAY_WITHIN_MS_DEFAULT: Millis = 60_000;
 /// Growth of the wait: doubled each time.
 const FACTOR_DEFAULT: f64 = 2.0;
 /// Enough to keep steps that failed together from trying together.
@@ -148,6 +151,12 @@ impl Checker<'_> {
             Resolved::Wait(for_ms) => (Action::Wait { for_ms: *for_ms }, true),
             Resolved::Report => (Action::Report, true),
         };
+        flaws.extend(step.fresh_for.as_ref().filter(|_| !changes_nothing).map(|it| {
+            let name = &step.name.value;
+            let message = format!("`fresh_for` means nothing to step `{name}`, which can change something: it is never run again for being old");
+            let help = "put it on the read-only steps that this one rests on, or grant reads only";
+            Flaw::at("misplaced-key", it.span.clone(), message).help(help)
+        }));
         Some(Step {
             name: step.name.value.clone(),
             // Filled in when the order of all steps is known.
@@ -164,6 +173,12 @@ impl Checker<'_> {
             assesses: step.assesses.as_ref().is_some_and(|it| it.value),
             fresh_for_ms: step.fresh_for.as_ref().map(|it| it.value),
             when_interrupted: step.when_interrupted.as_ref().map(|it| it.value),
+            // Shortened to the shelf lives that it rests on when the order is known.
+            replay_within_ms: step
+                .replay_within
+                .as_ref()
+                .map_or(REPLAY_WITHIN_MS_DEFAULT, |it| it.value),
+            record: step.record.as_ref().is_some_and(|it| it.value),
             action,
             changes_nothing,
         })
@@ -209,7 +224,9 @@ impl Checker<'_> {
 fn check_special(step: &StepDoc, action: &ActionDoc, flaws: &mut Vec<Flaw>) {
     let (what, known): (&str, &[&str]) = match action {
         ActionDoc::Plugin(_) | ActionDoc::Unreadable => return,
-        ActionDoc::Workflow(_) => ("a child workflow", &["grants", "when_interrupted"]),
+        ActionDoc::Workflow(_) => {
+            ("a child workflow", &["grants", "when_interrupted", "replay_within", "record"])
+        }
         ActionDoc::Approval(_) => ("an approval", &[]),
         ActionDoc::Wait(_) => ("a wait", &[]),
         ActionDoc::Report => ("a report", &[]),

@@ -31,6 +31,8 @@ pub(in crate::workflow) struct StepDoc {
     pub(in crate::workflow) assesses: Option<At<bool>>,
     pub(in crate::workflow) fresh_for: Option<At<Millis>>,
     pub(in crate::workflow) when_interrupted: Option<At<WhenInterrupted>>,
+    pub(in crate::workflow) replay_within: Option<At<Millis>>,
+    pub(in crate::workflow) record: Option<At<bool>>,
     /// Places of the keys that only some actions know.
     pub(in crate::workflow) special: Vec<(&'static str, Span)>,
 }
@@ -86,7 +88,7 @@ pub(in crate::workflow) struct RetryDoc {
 }
 
 /// Keys that mean something only to some actions.
-const SPECIAL: [&str; 13] = [
+const SPECIAL: [&str; 15] = [
     "with",
     "grants",
     "timeout",
@@ -100,6 +102,8 @@ const SPECIAL: [&str; 13] = [
     "pivot",
     "fresh_for",
     "when_interrupted",
+    "replay_within",
+    "record",
 ];
 
 /// Growth of the wait beyond which the second retry is the last.
@@ -124,7 +128,11 @@ impl StepDoc {
     fn read(name: Text, mut fields: Fields<'_, '_>, reader: &mut Reader<'_>) -> Self {
         let on_failure =
             [("fail", OnFailure::Fail), ("continue", OnFailure::Continue), ("ask", OnFailure::Ask)];
-        let when_interrupted = [("rerun", WhenInterrupted::Rerun), ("ask", WhenInterrupted::Ask)];
+        let when_interrupted = [
+            ("replay", WhenInterrupted::Replay),
+            ("rerun", WhenInterrupted::Rerun),
+            ("ask", WhenInterrupted::Ask),
+        ];
         let items_max = u32::try_from(ITEMS_MAX).expect("ITEMS_MAX is small");
         let step = Self {
             actions: ActionDoc::read_all(&mut fields, reader),
@@ -146,6 +154,8 @@ impl StepDoc {
             assesses: fields.flag("assesses", reader),
             fresh_for: fields.duration("fresh_for", 1, reader),
             when_interrupted: fields.choice("when_interrupted", &when_interrupted, reader),
+            replay_within: fields.duration("replay_within", 1, reader),
+            record: fields.flag("record", reader),
             special: SPECIAL
                 .into_iter()
                 .chain(["assesses"])

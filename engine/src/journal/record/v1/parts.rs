@@ -39,7 +39,7 @@ words!(Outcome = core::Outcome { Succeeded, Failed, Cancelled, TimedOut });
 words!(TriggerKind = core::TriggerKind { Manual, Webhook, Watch, Schedule, Parent, Reassess });
 words!(CallClass = core::CallClass { Read, Idempotent, Guarded, Once });
 words!(FaultKind = fault::FaultKind { Retryable, Permanent });
-words!(WhenInterrupted = plan::WhenInterrupted { Rerun, Ask });
+words!(WhenInterrupted = plan::WhenInterrupted { Replay, Rerun, Ask });
 
 /// A JSON value as text.
 #[derive(Serialize, Deserialize)]
@@ -134,15 +134,18 @@ impl Pin {
 pub(in crate::journal) struct Parent {
     run: String,
     attempt: Attempt,
+    #[serde(default)]
+    fresh_until: Option<Millis>,
 }
 
 impl Parent {
-    pub(super) fn of(core::Parent { run, attempt }: &core::Parent) -> Self {
-        Self { run: run.to_string(), attempt: (*attempt).into() }
+    pub(super) fn of(core::Parent { run, attempt, fresh_until }: &core::Parent) -> Self {
+        Self { run: run.to_string(), attempt: (*attempt).into(), fresh_until: *fresh_until }
     }
 
     pub(super) fn into_core(self) -> Result<core::Parent, String> {
-        Ok(core::Parent { run: run_id(&self.run)?, attempt: self.attempt.into() })
+        let Self { run, attempt, fresh_until } = self;
+        Ok(core::Parent { run: run_id(&run)?, attempt: attempt.into(), fresh_until })
     }
 }
 
@@ -215,6 +218,79 @@ impl Call {
     pub(super) fn into_core(self) -> core::Call {
         let Self { index, class, request, outcome } = self;
         core::Call { index, class: class.into(), request, outcome }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::journal) struct Tape {
+    head: Option<TapeHead>,
+    entries: Vec<TapeEntry>,
+}
+
+impl Tape {
+    pub(super) fn of(core::Tape { head, entries }: &core::Tape) -> Result<Self, String> {
+        Ok(Self {
+            head: head.as_ref().map(TapeHead::of).transpose()?,
+            entries: entries.iter().map(|entry| TapeEntry::of(entry)).collect(),
+        })
+    }
+
+    pub(super) fn into_core(self) -> Result<core::Tape, String> {
+        Ok(core::Tape {
+            head: self.head.map(TapeHead::into_core).transpose()?,
+            entries: self
+                .entries
+                .into_iter()
+                .map(|entry| entry.into_core().map(Arc::new))
+                .collect::<Result<_, String>>()?,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TapeHead {
+    version: u32,
+    input: JsonText,
+}
+
+impl TapeHead {
+    fn of(core::TapeHead { version, input }: &core::TapeHead) -> Result<Self, String> {
+        Ok(Self { version: *version, input: JsonText::of("tape's input", input)? })
+    }
+
+    fn into_core(self) -> Result<core::TapeHead, String> {
+        Ok(core::TapeHead { version: self.version, input: self.input.into_core::<Arc<Json>>()? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TapeEntry {
+    index: u32,
+    function: String,
+    request: String,
+    digest: String,
+    answer: Arc<str>,
+}
+
+impl TapeEntry {
+    fn of(entry: &core::TapeEntry) -> Self {
+        let core::TapeEntry { index, function, request, digest, answer } = entry;
+        Self {
+            index: *index,
+            function: function.clone(),
+            request: request.clone(),
+            digest: digest.to_string(),
+            answer: Arc::clone(answer),
+        }
+    }
+
+    fn into_core(self) -> Result<core::TapeEntry, String> {
+        let Self { index, function, request, digest, answer } = self;
+        let digest = Digest::from_str(&digest).map_err(|error| error.to_string())?;
+        Ok(core::TapeEntry { index, function, request, digest, answer })
     }
 }
 

@@ -36,6 +36,9 @@ pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
         | Event::Admitted { .. }
         | Event::Joined { .. }
         | Event::Called { .. }
+        | Event::Taped { .. }
+        | Event::Diverged { .. }
+        | Event::Stale { .. }
         | Event::Woke { .. }
         | Event::ChildClosed { .. }
         | Event::Answered { .. }
