@@ -206,10 +206,11 @@ impl Run {
         Ok(())
     }
 
-    /// Whether all that a step rests on has settled. Always so when its gate opened;
-    /// not while evidence is gathered again.
+    /// Whether all that a step rests on has settled. Always so when its gate opened on
+    /// the way forward; not while evidence is gathered again.
     pub(super) fn rests_settled(&self, plan: &Plan, id: StepId) -> bool {
-        let again = self.steps.iter().any(|step| !step.refreshes.is_empty());
+        let again =
+            self.ending.is_none() && self.steps.iter().any(|step| !step.refreshes.is_empty());
         !again || plan.above(id).iter().all(|above| self.step(*above).is_settled())
     }
 }
@@ -242,9 +243,8 @@ impl StepRun {
         self.skipped = None;
         if self.fan.take().is_some() {
             // Attempts of the next list must not share numbers with those of this one.
-            let numbers = self.items.iter().map(|item| item.numbers).max().unwrap_or_default();
-            let numbers = [numbers[0].max(self.numbers[0]), numbers[1].max(self.numbers[1])];
-            self.numbers = numbers;
+            let later = self.numbers.split_off(self.items.len().min(self.numbers.len()));
+            self.numbers = self.items.iter().map(|item| item.numbers).chain(later).collect();
             self.items = vec![Item::default()];
         }
         let Some(item) = self.items.first_mut() else { return };

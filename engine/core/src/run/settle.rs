@@ -145,7 +145,10 @@ impl Run {
                 )));
             }
             let run = &mut self.steps[usize::from(id.0)];
-            run.items = vec![Item { numbers: run.numbers, ..Item::default() }; list.len()];
+            let numbers = |index| run.numbers.get(index).copied().unwrap_or_default();
+            run.items = (0..list.len())
+                .map(|index| Item { numbers: numbers(index), ..Item::default() })
+                .collect();
             run.fan = Some(Arc::new(list));
             self.refill(plan, id);
             return Ok(());
@@ -183,6 +186,9 @@ impl Run {
     fn refill(&mut self, plan: &Plan, id: StepId) {
         let step = plan.step(id);
         let stopped = self.ending.is_some() && !step.always;
+        if !self.rests_settled(plan, id) {
+            return;
+        }
         let run = &mut self.steps[usize::from(id.0)];
         let (Some(_), Some(each)) = (&run.fan, &step.for_each) else { return };
         let busy = run.items.iter().filter(|item| item.work.is_under_way()).count();

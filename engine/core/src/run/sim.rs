@@ -48,6 +48,8 @@ pub(super) struct Tally {
     pub undos: u64,
     pub questions: u64,
     pub joined: u64,
+    pub replays: u64,
+    pub stale: u64,
     pub outcomes: BTreeMap<&'static str, u64>,
 }
 
@@ -70,6 +72,7 @@ fn g2_every_run_closes_and_every_prefix_replays() {
     for outcome in ["succeeded", "failed", "cancelled", "timed-out"] {
         assert!(tally.outcomes.get(outcome).is_some_and(|n| *n > 100), "{tally:?}");
     }
+    assert!(tally.replays > 1_000 && tally.stale > 1_000, "{tally:?}");
     assert!(tally.crashes > 1_000 && tally.undos > 1_000 && tally.questions > 1_000, "{tally:?}");
 }
 

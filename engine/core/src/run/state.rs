@@ -82,8 +82,8 @@ pub struct StepRun {
     pub(super) sent_back: u32,
     /// What it gave before it was sent back, for those who read it meanwhile.
     pub(super) previous: Option<Arc<Json>>,
-    /// Attempts of earlier lists have numbers up to these.
-    pub(super) numbers: [u32; 2],
+    /// Up to which numbers the items of earlier lists had attempts.
+    pub(super) numbers: Vec<[u32; 2]>,
 }
 
 /// Evidence that was gathered again before something acted upon it.
@@ -119,7 +119,7 @@ impl StepRun {
             refreshes: Vec::new(),
             sent_back: 0,
             previous: None,
-            numbers: [0; 2],
+            numbers: Vec::new(),
         }
     }
     pub(super) fn is_unbegun(&self) -> bool {

@@ -2,6 +2,7 @@
 //! alone: none of the machine's own helpers decide here.
 
 mod ends;
+mod fresh;
 mod graph;
 mod lanes;
 
@@ -81,6 +82,9 @@ invariants! {
     SETTLED = "a closed run has nothing unsettled";
     HONEST = "a run says how it ended";
     ASSESSED = "the time of the latest assessment is kept";
+    FRESH = "work that can change something starts on fresh evidence";
+    FROZEN = "what was acted upon is not gathered again";
+    WORN_OUT = "evidence is gathered again at most so often";
 }
 
 /// One event, with the run before and after it.
@@ -165,6 +169,7 @@ pub(super) fn over(state: &State) -> bool {
 /// Checks every invariant that one event can break.
 pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
     lanes::check(look)?;
+    fresh::check(look)?;
     ends::cause(look)?;
     graph::check(look)?;
     ends::check(look)

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use crate::Millis;
-use crate::id::{AttemptId, Place, Side};
+use crate::id::{AttemptId, Place, Side, StepId};
+use crate::limits;
 use crate::run::event::{CallClass, Cause, Event, Outcome};
 use crate::run::fault::FaultKind;
-use crate::run::place::State;
+use crate::run::place::{Item, State};
 use crate::run::state::Run;
-use crate::workflow::plan::{OnFailure, Plan, WhenInterrupted};
+use crate::workflow::plan::{Action, OnFailure, Plan, WhenInterrupted};
 
 /// One lane of one place, by its facts.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +27,20 @@ pub(super) struct Lane {
     pub doubts: BTreeSet<u32>,
     /// The latest attempt has an intent.
     pub intent: bool,
-    /// Some attempt has.
+    /// It is one that must happen at most once.
+    pub once: bool,
+    /// Some attempt has, or a child run of one.
     pub intent_ever: bool,
+    /// What the latest attempt heard is on disk.
+    pub taped: bool,
+    /// When anything was last known of it.
+    pub heard_at: Millis,
+    /// When it began.
+    pub started_at: Option<Millis>,
+    /// It was cut off, and goes on under its own number.
+    pub resumes: bool,
+    /// It has gone on so.
+    pub resumed: bool,
     /// A person must say yes before another attempt.
     pub must_ask: bool,
     /// When looking until something holds began.
@@ -41,6 +54,8 @@ pub(super) struct Ledger {
     pub cancel: Option<Cause>,
     pub admitted: bool,
     pub assessed_at: Option<Millis>,
+    /// How often each place sent its evidence back since a person last said "again".
+    sent_back: BTreeMap<Place, u32>,
 }
 
 impl Ledger {
@@ -58,24 +73,39 @@ impl Ledger {
             Event::Begun { begun, .. } => self.admitted = begun.queued.is_none(),
             Event::Admitted { .. } => self.admitted = true,
             Event::Cancelled { by, .. } => self.cancel = Some(by.clone()),
-            Event::Joined { .. }
-            | Event::Closed { .. }
-            | Event::Woke { .. }
-            | Event::Taped { .. }
-            | Event::Diverged { .. }
-            | Event::Stale { .. } => {}
+            Event::Joined { .. } | Event::Closed { .. } | Event::Woke { .. } => {}
+            Event::Taped { at, attempt, .. } => {
+                let lane = self.of(*attempt);
+                lane.taped = true;
+                lane.heard_at = *at;
+            }
+            Event::Diverged { attempt, .. } => {
+                let lane = self.of(*attempt);
+                lane.resumed = false;
+                lane.must_ask |= lane.once;
+            }
+            Event::Stale { attempt, .. } => self.stale(plan, attempt.place),
             Event::Started { at, attempt } => {
                 if attempt.side == Side::Do && plan.step(attempt.place.step).assesses {
                     self.assessed_at = Some(*at);
                 }
                 let lane = self.of(*attempt);
                 lane.number = attempt.number;
-                lane.intent = false;
-                lane.doubts.clear();
+                lane.resumed = lane.resumes;
+                if !std::mem::take(&mut lane.resumes) {
+                    lane.intent = false;
+                    lane.once = false;
+                    lane.taped = false;
+                    lane.doubts.clear();
+                }
+                lane.heard_at = *at;
+                lane.started_at = Some(*at);
                 lane.looking_since.get_or_insert(*at);
             }
-            Event::Called { attempt, call, .. } => {
+            Event::Called { at, attempt, call } => {
                 let lane = self.of(*attempt);
+                lane.heard_at = *at;
+                lane.once |= call.class == CallClass::Once;
                 lane.intent |= call.class != CallClass::Read;
                 lane.intent_ever |= call.class != CallClass::Read;
                 match call.outcome {
@@ -84,8 +114,9 @@ impl Ledger {
                 };
             }
             Event::Succeeded { attempt, .. } => self.of(*attempt).progress(),
-            Event::ChildClosed { attempt, assessed_at, outcome, .. } => {
+            Event::ChildClosed { attempt, assessed_at, outcome, acted, .. } => {
                 self.assessed_at = self.assessed_at.max(*assessed_at);
+                self.of(*attempt).intent_ever |= acted;
                 match outcome {
                     Outcome::Succeeded => self.of(*attempt).progress(),
                     Outcome::Failed | Outcome::Cancelled | Outcome::TimedOut => {
@@ -94,7 +125,9 @@ impl Ledger {
                 }
             }
             Event::Failed { attempt, fault, .. } => self.failed(plan, *attempt, fault.kind),
-            Event::Interrupted { attempt, .. } => self.interrupted(plan, before, *attempt),
+            Event::Interrupted { at, attempt, .. } => {
+                self.interrupted(plan, before, *attempt, *at);
+            }
             Event::Answered { place, .. } => {
                 let undo = before
                     .and_then(|run| run.item(*place))
@@ -104,10 +137,49 @@ impl Ledger {
                     .entry((*place, if undo { Side::Undo } else { Side::Do }))
                     .or_default();
                 lane.progress();
+                lane.resumes = false;
                 lane.must_ask = false;
+                lane.looking_since = None;
+                self.sent_back.retain(|by, _| by.step != place.step);
+            }
+        }
+    }
+
+    /// What `by` rests on is gathered again; whatever of it had settled is as new.
+    fn stale(&mut self, plan: &Plan, by: Place) {
+        *self.sent_back.entry(by).or_default() += 1;
+        let above = plan.above(by.step);
+        for ((place, side), lane) in &mut self.lanes {
+            let again = above.contains(&place.step) && plan.step(place.step).changes_nothing;
+            if again && *side == Side::Do {
+                lane.progress();
                 lane.looking_since = None;
             }
         }
+    }
+
+    /// How often `place` sent its evidence back.
+    pub(super) fn sent_back(&self, place: Place) -> u32 {
+        self.sent_back.get(&place).copied().unwrap_or_default()
+    }
+
+    /// Whether work that rests on `id` has changed something, or is a child run that may.
+    pub(super) fn frozen(&self, plan: &Plan, run: &Run, id: StepId) -> bool {
+        plan.ids().filter(|later| plan.above(*later).contains(&id)).any(|later| {
+            let child = matches!(plan.step(later).action, Action::Workflow(_))
+                && !plan.step(later).changes_nothing;
+            let under_way = |item: &Item| matches!(item.work(), State::Running { .. });
+            self.lanes_of(later, Side::Do).any(|lane| lane.intent_ever)
+                || (child && run.step(later).items().iter().any(under_way))
+        })
+    }
+
+    /// The lanes of a step that have had an attempt.
+    pub(super) fn lanes_of(&self, step: StepId, side: Side) -> impl Iterator<Item = &Lane> {
+        self.lanes
+            .iter()
+            .filter(move |((place, of), _)| place.step == step && *of == side)
+            .map(|(_, lane)| lane)
     }
 
     fn failed(&mut self, plan: &Plan, attempt: AttemptId, kind: FaultKind) {
@@ -120,14 +192,24 @@ impl Ledger {
         lane.must_ask |= !lane.doubts.is_empty() || (over && asks);
     }
 
-    fn interrupted(&mut self, plan: &Plan, before: Option<&Run>, attempt: AttemptId) {
+    fn interrupted(&mut self, plan: &Plan, before: Option<&Run>, attempt: AttemptId, at: Millis) {
         let step = plan.step(attempt.place.step);
         let plugin = before.and_then(|run| run.begun().plugins.get("p"));
         let policy = step.when_interrupted.or(plugin.map(|pin| pin.when_interrupted));
+        let within = step.replay_within_ms;
         let lane = self.of(attempt);
         lane.crashes += 1;
-        let asks = policy == Some(WhenInterrupted::Ask) && lane.intent;
-        lane.must_ask |= !lane.doubts.is_empty() || asks;
+        let young = at - lane.heard_at <= within;
+        lane.heard_at = at;
+        let plays = lane.intent && lane.taped && young;
+        let (asks, resumes) = match policy {
+            Some(WhenInterrupted::Replay) => (lane.once && !plays, plays),
+            Some(WhenInterrupted::Ask) => (lane.intent, false),
+            Some(WhenInterrupted::Rerun) | None => (!lane.doubts.is_empty(), false),
+        };
+        lane.must_ask |= asks;
+        lane.resumed = false;
+        lane.resumes = resumes && lane.crashes < limits::INTERRUPTIONS_MAX;
     }
 
     /// Whether `place` may have changed something outside.

@@ -74,8 +74,11 @@ fn step(rng: &mut Rng, index: u64) -> Step {
         _ => Action::Plugin(call()),
     };
     let plugin = matches!(action, Action::Plugin(_));
+    let child = matches!(action, Action::Workflow(_));
+    // A plugin or a child by its grants, the rest by what it is.
+    let changes_nothing = !(plugin || child) || rng.one_in(3);
     let always = rng.one_in(8);
-    let fans = plugin || matches!(action, Action::Workflow(_));
+    let fans = plugin || child;
     let when = needs.first().filter(|_| rng.one_in(3)).map(|need| {
         condition(&format!(
             "status.s{} in ['succeeded', 'failed', 'nothing'] and {}",
@@ -115,11 +118,12 @@ fn step(rng: &mut Rng, index: u64) -> Step {
         },
         always,
         assesses: rng.one_in(5),
-        fresh_for_ms: None,
-        changes_nothing: false,
+        fresh_for_ms: (fans && changes_nothing && rng.one_in(2)).then(|| 5 + rng.below(40)),
+        changes_nothing,
         replay_within_ms: 40,
         record: false,
-        when_interrupted: match rng.below(4) {
+        when_interrupted: match rng.below(6) {
+            4 | 5 => Some(WhenInterrupted::Replay),
             0 => Some(WhenInterrupted::Ask),
             1 => Some(WhenInterrupted::Rerun),
             _ => None,

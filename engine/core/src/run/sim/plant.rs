@@ -2,6 +2,7 @@
 //! code has no hooks: the machine's faults are planted by bending what it returned.
 
 use super::invariants::{self, over, under_way};
+use crate::Millis;
 use crate::id::{AttemptId, Place, Side, StepId};
 use crate::run::event::{Event, Outcome};
 use crate::run::place::{Item, Question, State};
@@ -88,6 +89,16 @@ plants! {
     PaintGreen => HONEST;
     /// Machine: counts every start as an assessment.
     AssessAlways => ASSESSED;
+    /// Machine: goes on from a tape that is too old, or that is none.
+    PlayAnything => NUMBERS;
+    /// Machine: runs again from the start what left its tape, whatever it had done.
+    RerunDiverged => ASK_FIRST;
+    /// Machine: takes old evidence for new.
+    ActOnStale => FRESH;
+    /// Machine: gathers again what was acted upon.
+    ThawFrozen => FROZEN;
+    /// Machine: gathers evidence again for ever.
+    NeverWornOut => WORN_OUT;
 }
 
 /// Bends `run`, the state that `event` led to, as the planted fault would.
@@ -110,7 +121,14 @@ pub(super) fn tamper(
         | Plant::Impatient
         | Plant::RetryInDoubt
         | Plant::RerunUnasked
+        | Plant::PlayAnything
+        | Plant::RerunDiverged
         | Plant::NeverPark => lane(plant, plan, event, run),
+        Plant::ActOnStale | Plant::ThawFrozen | Plant::NeverWornOut => {
+            if let (Some(before), Event::Stale { at, .. }) = (before, event) {
+                stale(plant, plan, before, *at, run);
+            }
+        }
         Plant::RunAgain
         | Plant::ForgetOutput
         | Plant::LoseChild
@@ -137,6 +155,7 @@ pub(super) fn tamper(
 fn lane(plant: Plant, plan: &Plan, event: &Event, run: &mut Run) {
     let (Event::Failed { attempt, .. }
     | Event::Interrupted { attempt, .. }
+    | Event::Diverged { attempt, .. }
     | Event::Succeeded { attempt, .. }) = event
     else {
         return;
@@ -150,12 +169,18 @@ fn lane(plant: Plant, plan: &Plan, event: &Event, run: &mut Run) {
         (Plant::ReuseNumber, Event::Interrupted { .. }, State::Ready) => {
             item.numbers[side as usize] -= 1;
         }
+        (Plant::PlayAnything, Event::Interrupted { .. }, State::Ready) => {
+            item.resumed[side as usize] = true;
+        }
+        (Plant::RerunDiverged, _, State::Asking { question: Question::Diverged, .. }) => {
+            *item.lane_mut(side) = State::Ready;
+        }
         (Plant::NeverPark, Event::Interrupted { .. }, State::Ready) => {
             item.interruptions[side as usize] = 0;
         }
-        // Only where the back-off does not show it first.
+        // Only where neither the back-off nor a missing question shows it first.
         (Plant::RetryForEver, Event::Failed { .. }, State::BackingOff { .. })
-            if step.retry.backoff_ms == 0 =>
+            if step.retry.backoff_ms == 0 && step.on_failure != OnFailure::Ask =>
         {
             item.failures[side as usize] -= 1;
         }
@@ -172,6 +197,29 @@ fn lane(plant: Plant, plan: &Plan, event: &Event, run: &mut Run) {
             State::Asking { question: Question::Interrupted | Question::Failed, .. },
         ) => *item.lane_mut(side) = State::Ready,
         _ => {}
+    }
+}
+
+/// Faults of shelf life.
+fn stale(plant: Plant, plan: &Plan, before: &Run, at: Millis, run: &mut Run) {
+    match plant {
+        Plant::ActOnStale => {
+            run.clone_from(before);
+            items(run).for_each(|(_, item)| item.since = Some(at));
+            run.steps.iter_mut().for_each(|step| step.gate_at = Some(at));
+        }
+        Plant::ThawFrozen => {
+            let acted = |id: StepId| run.step(id).items.iter().any(Item::has_acted);
+            let frozen = plan.ids().find(|id| {
+                plan.step(*id).changes_nothing
+                    && run.step(*id).has_succeeded()
+                    && plan.ids().any(|later| acted(later) && plan.above(later).contains(id))
+            });
+            if let Some(id) = frozen {
+                run.steps[usize::from(id.0)].items[0].work = State::Waiting;
+            }
+        }
+        _ => run.steps.iter_mut().for_each(|step| step.sent_back = 0),
     }
 }
 
@@ -300,11 +348,19 @@ fn undo(plant: Plant, plan: &Plan, run: &mut Run) {
         }
         if plant == Plant::ForgetUndo {
             let first = item.undo == State::Ready && item.next_number(Side::Undo) == 1;
-            return first.then_some((id, Side::Undo, State::Skipped));
+            // Not the last one: nothing would move the run any more, and that shows first.
+            let others = plan.ids().any(|other| other != id && undoes(other));
+            return (first && others).then_some((id, Side::Undo, State::Skipped));
         }
         let behind_pivot = plant == Plant::UndoBehindPivot;
+        let begun = |id: StepId| !run.step(id).is_unbegun();
+        let no_pivot = !plan.ids().any(|id| plan.step(id).pivot && begun(id));
         let bends = taken_back
-            && if behind_pivot { later(run, id, &passed) } else { later(run, id, &undoes) };
+            && if behind_pivot {
+                later(run, id, &passed)
+            } else {
+                no_pivot && later(run, id, &undoes)
+            };
         bends.then_some((id, Side::Undo, State::Ready))
     });
     if let Some((step, side, state)) = bent

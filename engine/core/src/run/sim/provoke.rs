@@ -3,10 +3,10 @@
 use super::invariants::{self, Violation, lane, over, under_way, violated};
 use super::world::World;
 use crate::id::{AttemptId, Place, Side, StepId};
-use crate::run::apply;
 use crate::run::event::{Answer, Call, CallClass, Cause, Event, Outcome};
 use crate::run::place::State;
 use crate::run::state::Phase;
+use crate::run::{Effect, apply};
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl World<'_> {
         let asks = [Side::Do, Side::Undo].iter().any(|side| {
             self.run().item(place).is_some_and(|i| matches!(lane(i, *side), State::Asking { .. }))
         });
-        match self.rng.below(13) {
+        match self.rng.below(16) {
             0 => Some(Event::Begun { at, begun: Arc::new(self.begun()) }),
             1 => Some(Event::Succeeded { at, attempt: never, output: Arc::default() }),
             2 => Some(Event::Started { at, attempt: never }),
@@ -60,9 +60,39 @@ impl World<'_> {
                 assessed_at: None,
                 acted: false,
             }),
+            13 => {
+                let attempt = AttemptId { number, ..never };
+                let resumed = self.ledger.lane(place, side).resumed;
+                let why = String::new();
+                (!resumed).then_some(Event::Diverged { at, attempt, why })
+            }
+            14 => self.stale(at),
+            15 => self.fresh(at),
             _ if self.run().is_closed() => Some(Event::Cancelled { at, by: Cause::Timeout }),
             _ => None,
         }
+    }
+
+    /// A start on evidence past its shelf life.
+    fn stale(&self, at: u64) -> Option<Event> {
+        let owed = crate::run::outstanding(self.plan, self.run());
+        owed.into_iter().find_map(|effect| match effect {
+            Effect::Invoke { attempt } if self.run().stale(self.plan, attempt, at).is_some() => {
+                Some(Event::Started { at, attempt })
+            }
+            _ => None,
+        })
+    }
+
+    /// Evidence sent back that is fresh.
+    fn fresh(&self, at: u64) -> Option<Event> {
+        let owed = crate::run::outstanding(self.plan, self.run());
+        owed.into_iter().find_map(|effect| match effect {
+            Effect::Invoke { attempt } if self.run().stale(self.plan, attempt, at).is_none() => {
+                Some(Event::Stale { at, attempt })
+            }
+            _ => None,
+        })
     }
 
     fn unfinished(&self) -> bool {

@@ -12,10 +12,11 @@ use super::{Rng, Tally};
 use crate::Millis;
 use crate::id::{AttemptId, Digest, Side};
 use crate::run::event::{
-    Answer, Begun, Call, CallClass, Cause, Event, Outcome, Pin, Queued, Trigger, TriggerKind,
+    Answer, Begun, Call, CallClass, Cause, Event, Outcome, Pin, Queued, Tape, TapeHead, Trigger,
+    TriggerKind,
 };
 use crate::run::fault::Fault;
-use crate::run::place::State;
+use crate::run::place::{CallRecord, Item, State};
 use crate::run::state::Run;
 use crate::run::{Effect, RULES_VERSION, apply, outstanding, step};
 use crate::workflow::plan::{Action, Plan, WhenInterrupted};
@@ -87,7 +88,8 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn begun(&mut self) -> Begun {
-        let policy = if self.rng.one_in(3) { WhenInterrupted::Ask } else { WhenInterrupted::Rerun };
+        let policies = [WhenInterrupted::Ask, WhenInterrupted::Rerun, WhenInterrupted::Replay];
+        let policy = *self.rng.pick(&policies).expect("three");
         let pin = Pin { digest: Digest::of(b"p"), when_interrupted: policy };
         let queued = self.rng.one_in(5).then(|| Queued { not_before: self.now + 20 });
         Begun {
@@ -232,9 +234,18 @@ impl<'a> World<'a> {
     fn perform(&mut self, effect: &Effect, tally: &mut Tally) -> Result<(), Violation> {
         match *effect {
             Effect::Invoke { attempt } => {
+                if self.run().stale(self.plan, attempt, self.now).is_some() {
+                    tally.stale += 1;
+                    return self.commit(Event::Stale { at: self.now, attempt });
+                }
                 tally.undos += u64::from(attempt.side == Side::Undo);
+                tally.replays += u64::from(self.ledger.lane(attempt.place, attempt.side).resumes);
                 self.commit(Event::Started { at: self.now, attempt })?;
-                self.working.insert(attempt, 0);
+                // An attempt that goes on makes the calls after those on its tape.
+                let of_this = |record: &&CallRecord| record.attempt == attempt;
+                let calls = self.run().item(attempt.place).map(Item::calls).unwrap_or_default();
+                let calls = calls.iter().filter(of_this).count();
+                self.working.insert(attempt, u32::try_from(calls).expect("few"));
                 Ok(())
             }
             Effect::Wake { place, at } => {
@@ -283,8 +294,14 @@ impl<'a> World<'a> {
         }
         let action = &self.plan.step(attempt.place.step).action;
         let reports = attempt.side == Side::Do && matches!(action, Action::Report);
+        if self.ledger.lane(attempt.place, attempt.side).resumed && self.rng.one_in(5) {
+            self.working.remove(&attempt);
+            let why = "call 1 asks for something else".to_owned();
+            return self.commit(Event::Diverged { at: self.now, attempt, why });
+        }
+        let reads = self.plan.step(attempt.place.step).changes_nothing;
         match self.rng.below(8) {
-            0 | 1 if calls < 3 && !reports => self.call(attempt, calls),
+            0 | 1 if calls < 3 && !reports && !reads => self.call(attempt, calls),
             2 | 3 => {
                 self.working.remove(&attempt);
                 let fault = if self.rng.one_in(3) {
@@ -313,6 +330,10 @@ impl<'a> World<'a> {
             1 => CallClass::Once,
             _ => CallClass::Guarded,
         };
+        // What was heard goes ahead of the change; of work that only reads nothing is kept.
+        if class > CallClass::Read && !self.rng.one_in(4) {
+            self.tape(attempt)?;
+        }
         let mut call = Call { index, class, request: "INCR x".to_owned(), outcome: None };
         self.commit(Event::Called { at: self.now, attempt, call: call.clone() })?;
         if self.rng.one_in(2) {
@@ -320,6 +341,13 @@ impl<'a> World<'a> {
             self.commit(Event::Called { at: self.now, attempt, call })?;
         }
         Ok(())
+    }
+
+    fn tape(&mut self, attempt: AttemptId) -> Result<(), Violation> {
+        let taped = self.ledger.lane(attempt.place, attempt.side).taped;
+        let head = (!taped).then(|| TapeHead { version: 1, input: Arc::new(json!({})) });
+        let tape = Tape { head, entries: Vec::new() };
+        self.commit(Event::Taped { at: self.now, attempt, tape })
     }
 
     fn failed(&mut self, attempt: AttemptId, fault: Fault) -> Result<(), Violation> {
@@ -330,13 +358,15 @@ impl<'a> World<'a> {
     fn child_closed(&mut self, attempt: AttemptId, outcome: Outcome) -> Result<(), Violation> {
         let output = Arc::new(json!(null));
         let assessed_at = self.rng.one_in(3).then(|| self.now - self.rng.below(50));
+        // A child of steps that only read has nothing to act with.
+        let acted = !self.plan.step(attempt.place.step).changes_nothing && self.rng.one_in(4);
         self.commit(Event::ChildClosed {
             at: self.now,
             attempt,
             outcome,
             output,
             assessed_at,
-            acted: false,
+            acted,
         })
     }
 

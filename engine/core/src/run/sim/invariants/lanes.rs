@@ -15,10 +15,10 @@ use crate::workflow::plan::{Poll, Step};
 pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
     for spot in look.spots() {
         for side in [Side::Do, Side::Undo] {
-            finished(&spot, side)?;
+            finished(look, &spot, side)?;
             children(look, &spot, side)?;
         }
-        outputs(&spot)?;
+        outputs(look, &spot)?;
     }
     match look.event {
         Event::Started { attempt, .. } => started(look, *attempt),
@@ -47,17 +47,25 @@ pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
     }
 }
 
-fn finished(spot: &Spot<'_>, side: Side) -> Result<(), Violation> {
+/// Evidence may go back to be gathered again, and what was skipped on the old.
+fn may_go_back(look: &Look<'_>, spot: &Spot<'_>, side: Side) -> bool {
+    matches!(look.event, Event::Stale { .. })
+        && side == Side::Do
+        && (spot.step.changes_nothing || *spot.was(side) == State::Skipped)
+}
+
+fn finished(look: &Look<'_>, spot: &Spot<'_>, side: Side) -> Result<(), Violation> {
     let (was, is) = (spot.was(side), spot.is(side));
-    if over(was) && was != is {
+    if over(was) && was != is && !may_go_back(look, spot, side) {
         return violated(FINISHED, format!("{} went from {was:?} to {is:?}", spot.name()));
     }
     Ok(())
 }
 
-fn outputs(spot: &Spot<'_>) -> Result<(), Violation> {
+fn outputs(look: &Look<'_>, spot: &Spot<'_>) -> Result<(), Violation> {
     let before = spot.before.and_then(|item| item.output());
-    if before.is_some() && before != spot.after.output() {
+    let kept = before.is_none() || before == spot.after.output();
+    if !kept && !may_go_back(look, spot, Side::Do) {
         return violated(OUTPUTS, format!("{} changed its output", spot.name()));
     }
     Ok(())
@@ -78,7 +86,7 @@ fn children(look: &Look<'_>, spot: &Spot<'_>, side: Side) -> Result<(), Violatio
 fn started(look: &Look<'_>, attempt: AttemptId) -> Result<(), Violation> {
     let lane = look.earlier.lane(attempt.place, attempt.side);
     let step = look.plan.step(attempt.place.step);
-    if attempt.number != lane.number + 1 {
+    if attempt.number != lane.number + u32::from(!lane.resumes) {
         return violated(NUMBERS, format!("{attempt} follows number {}", lane.number));
     }
     if lane.must_ask && !lane.doubts.is_empty() {
