@@ -207,11 +207,11 @@ impl Runner {
         of: &Doing,
         plan: Arc<Plan>,
         params: &Json,
+        fresh_until: Option<Millis>,
     ) {
         let Some(parent) = self.runs.get(&of.run) else { return };
         let parents = Arc::clone(parent.run.begun());
         let (at, attempt) = (stage.now, of.attempt);
-        let fresh_until = parent.run.fresh_until(&parent.plan, attempt.place.step);
         let params = match plan.bind(params) {
             Ok(params) => params,
             Err(flaws) => {

@@ -107,7 +107,9 @@ impl Runner {
         }
         match invocation {
             Ok(Invocation::Plugin { .. }) => stage.begin.push(of),
-            Ok(Invocation::Child { plan, params }) => self.begin_child(stage, &of, plan, &params),
+            Ok(Invocation::Child { plan, params, fresh_until }) => {
+                self.begin_child(stage, &of, plan, &params, fresh_until);
+            }
             Ok(Invocation::Report) => {
                 let Some(live) = self.runs.get(&of.run) else { return };
                 let markdown = super::report::markdown(&live.plan, &live.run, at);

@@ -140,7 +140,7 @@ impl Run {
 
     /// Until when a child run of `id` that begins now may act upon what its params were
     /// made of; none: for ever.
-    pub fn fresh_until(&self, plan: &Plan, id: StepId) -> Option<Millis> {
+    pub(super) fn fresh_until(&self, plan: &Plan, id: StepId) -> Option<Millis> {
         let until = |above: &StepId| {
             let step = plan.step(*above);
             let limit = step.fresh_for_ms.filter(|_| step.changes_nothing)?;

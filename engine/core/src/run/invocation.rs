@@ -36,6 +36,8 @@ pub enum Invocation {
         plan: Arc<Plan>,
         /// Its params, not yet bound.
         params: Json,
+        /// Until when it may act upon them; none: for ever.
+        fresh_until: Option<Millis>,
     },
     /// Render the run so far.
     Report,
@@ -84,7 +86,12 @@ impl Run {
             (Side::Do, Action::Report) => return Ok(Invocation::Report),
             (Side::Do, Action::Workflow(child)) => {
                 let params = self.fill(plan, attempt, &child.with)?;
-                return Ok(Invocation::Child { plan: Arc::clone(&child.plan), params });
+                let fresh_until = self.fresh_until(plan, attempt.place.step);
+                return Ok(Invocation::Child {
+                    plan: Arc::clone(&child.plan),
+                    params,
+                    fresh_until,
+                });
             }
             (Side::Do, Action::Approval(_) | Action::Wait { .. }) => {
                 return Err(nothing_to_do(&step.name));

@@ -47,7 +47,7 @@ pub struct Item {
     pub(super) tapes: [Option<Heard>; 2],
     /// The attempt that is owed or under way is the one that was cut off.
     pub(super) resumed: [bool; 2],
-    /// When anything was last known of the latest attempt.
+    /// When the latest attempt last heard or did something, its replays left aside.
     pub(super) heard_at: [Millis; 2],
     /// When the latest attempt of the work began: the age of its output.
     pub(super) since: Option<Millis>,

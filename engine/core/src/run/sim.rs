@@ -72,7 +72,7 @@ fn g2_every_run_closes_and_every_prefix_replays() {
     for outcome in ["succeeded", "failed", "cancelled", "timed-out"] {
         assert!(tally.outcomes.get(outcome).is_some_and(|n| *n > 100), "{tally:?}");
     }
-    assert!(tally.replays > 1_000 && tally.stale > 1_000, "{tally:?}");
+    assert!(tally.replays > 200 && tally.stale > 200, "{tally:?}");
     assert!(tally.crashes > 1_000 && tally.undos > 1_000 && tally.questions > 1_000, "{tally:?}");
 }
 

@@ -239,12 +239,13 @@ impl Item {
     pub(super) fn count(&mut self, rules: Rules<'_>, number: u32, at: Millis, fact: &Fact<'_>) {
         let (side, lane) = (rules.side, rules.side as usize);
         let resumes = self.resumes(rules, number, at, fact);
-        self.heard_at[lane] = at;
         match fact {
             Fact::Started => {
                 self.numbers[lane] = number;
+                // What an attempt that goes on had heard does not become younger by it.
                 if !self.resumed[lane] {
                     self.tapes[lane] = None;
+                    self.heard_at[lane] = at;
                 }
                 if side == Side::Do {
                     self.since = Some(at);

@@ -4,7 +4,9 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them so")]
 
 mod ends;
+mod fresh;
 mod graph;
 mod invocation;
 mod lanes;
+mod replay;
 mod script;

@@ -97,8 +97,8 @@ impl Ledger {
                     lane.once = false;
                     lane.taped = false;
                     lane.doubts.clear();
+                    lane.heard_at = *at;
                 }
-                lane.heard_at = *at;
                 lane.started_at = Some(*at);
                 lane.looking_since.get_or_insert(*at);
             }
@@ -200,7 +200,6 @@ impl Ledger {
         let lane = self.of(attempt);
         lane.crashes += 1;
         let young = at - lane.heard_at <= within;
-        lane.heard_at = at;
         let plays = lane.intent && lane.taped && young;
         let (asks, resumes) = match policy {
             Some(WhenInterrupted::Replay) => (lane.once && !plays, plays),

@@ -109,7 +109,7 @@ fn a_child_gets_its_plan_and_its_params() {
     let stage = Stage::new(&plan, None);
     assert_eq!(stage.run().begun().rules, RULES_VERSION);
     match stage.run().invocation(&plan, attempt(0, 0, 1)) {
-        Ok(Invocation::Child { plan, params }) => {
+        Ok(Invocation::Child { plan, params, .. }) => {
             assert!(Arc::ptr_eq(&plan, &inner));
             assert_eq!(params, json!({ "cluster": "bondx" }));
         }

@@ -14,7 +14,8 @@ use serde_json::json;
 use crate::expression::{Condition, Template};
 use crate::id::{AttemptId, Digest, Place, Side, StepId};
 use crate::run::event::{
-    Answer, Begun, Call, CallClass, Cause, Event, Outcome, Pin, Queued, Trigger, TriggerKind,
+    Answer, Begun, Call, CallClass, Cause, Event, Outcome, Pin, Queued, Tape, TapeEntry, TapeHead,
+    Trigger, TriggerKind,
 };
 use crate::run::fault::Fault;
 use crate::run::place::{Item, State};
@@ -175,6 +176,11 @@ impl<'a> Stage<'a> {
                 let by = Cause::Person { who: "sre".to_owned(), reason: "enough".to_owned() };
                 return Event::Cancelled { at, by };
             }
+            // An engine came back that plays no tape of ours.
+            ["crash", "upgraded"] => {
+                let attempt = self.run().running()[0];
+                return Event::Interrupted { at, attempt, plays: TAPES + 1 };
+            }
             ["timeout"] => return Event::Cancelled { at, by: Cause::Timeout },
             _ => {}
         }
@@ -205,6 +211,11 @@ impl<'a> Stage<'a> {
                 let call = Call { outcome: Some("OK".to_owned()), ..intent(class) };
                 Event::Called { at, attempt, call }
             }
+            ("hears", []) => Event::Taped { at, attempt, tape: self.tape(place, side) },
+            ("diverges", []) => {
+                Event::Diverged { at, attempt, why: "call 1 asks for something else".to_owned() }
+            }
+            ("waits-for-news", []) => Event::Stale { at, attempt },
             ("wakes", []) => Event::Woke { at, place },
             ("yes", []) => Event::Answered { at, place, answer: answer(Said::Yes) },
             ("no", []) => Event::Answered { at, place, answer: answer(Said::No) },
@@ -223,6 +234,20 @@ impl<'a> Stage<'a> {
         Event::Failed { at: self.now, attempt, fault, jitter }
     }
 
+    fn tape(&self, place: Place, side: Side) -> Tape {
+        let taped = self.run().item(place).is_some_and(|item| item.tapes[side as usize].is_some());
+        let head =
+            (!taped).then(|| TapeHead { version: TAPES, input: Arc::new(json!({ "n": 1 })) });
+        let entry = TapeEntry {
+            index: 0,
+            function: "redis.call".to_owned(),
+            request: "a:1> GET x".to_owned(),
+            digest: Digest::of(b"GET x"),
+            answer: "1".into(),
+        };
+        Tape { head, entries: vec![Arc::new(entry)] }
+    }
+
     /// `a`, or `a.2` for an item of a `for_each`.
     fn place(&self, name: &str) -> Place {
         let (name, item) = name.split_once('.').unwrap_or((name, "0"));
@@ -231,8 +256,9 @@ impl<'a> Stage<'a> {
     }
 
     fn number(&self, place: Place, side: Side, verb: &str) -> u32 {
-        let next = self.run().item(place).map_or(1, |item| item.next_number(side));
-        if verb == "starts" { next } else { next.saturating_sub(1) }
+        let Some(item) = self.run().item(place) else { return 1 };
+        let begins = ["starts", "waits-for-news"].contains(&verb);
+        if begins { item.next_number(side) } else { item.numbers[side as usize] }
     }
 
     fn play(&mut self, line: &str, event: &Event) {
@@ -322,6 +348,7 @@ fn intent(class: &str) -> Call {
     let class = match class {
         "once" => CallClass::Once,
         "guarded" => CallClass::Guarded,
+        "idempotent" => CallClass::Idempotent,
         _ => panic!("not a class: {class}"),
     };
     Call { index: 0, class, request: "REPLICAOF NO ONE".to_owned(), outcome: None }
