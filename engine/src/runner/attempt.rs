@@ -23,7 +23,7 @@ impl Runner {
         // The start is on disk and does not change what the templates see.
         let work =
             live.run.invocation(&live.plan, of.attempt).and_then(|invocation| match invocation {
-                Invocation::Plugin { pin, name, input, grants, timeout_ms, done } => {
+                Invocation::Plugin { pin, name, input, grants, timeout_ms, done, .. } => {
                     let known = self.builds.get(&pin.digest).cloned();
                     let context = Context {
                         run: of.run.clone(),

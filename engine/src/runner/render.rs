@@ -7,15 +7,16 @@ use baton_core::run::event::CallClass;
 use baton_core::run::event::Cause;
 use baton_core::run::fault::{Fault, FaultKind};
 use baton_core::run::{
-    AttemptEnd, AttemptRecord, Ending, Item, Phase, Question, Run, SkipReason, State, StepRun,
+    AttemptEnd, AttemptRecord, Ending, Item, Phase, Question, Refresh, Run, SkipReason, State,
+    StepRun,
 };
 use baton_core::workflow::plan::{Action, Plan};
 use baton_core::{Json, Millis};
 
 use super::recover::closed_run;
 use super::view::{
-    AttemptView, CallView, FaultView, JoinedView, ParentView, RunView, StepView, Summary,
-    TriggerView,
+    AgainView, AttemptView, CallView, FaultView, JoinedView, ParentView, RunView, StepView,
+    Summary, TriggerView,
 };
 use super::{Filter, Input, Live, Runner};
 use crate::journal::{Closed, Journal, JournalError};
@@ -285,7 +286,19 @@ fn step_view(plan: &Plan, run: &Run, id: StepId) -> StepView {
         view.ended_at = view.items.iter().filter_map(|item| item.ended_at).max();
         view.output = state.output().map_or(Json::Null, |output| (*output).clone());
     }
+    view.again = state.refreshes().iter().map(|refresh| again(plan, refresh)).collect();
     view
+}
+
+fn again(plan: &Plan, refresh: &Refresh) -> AgainView {
+    let because = plan.step(refresh.because);
+    AgainView {
+        at: refresh.at,
+        before: plan.step(refresh.by).name.clone(),
+        because: because.name.clone(),
+        age_ms: refresh.age_ms,
+        fresh_for_ms: because.fresh_for_ms.unwrap_or_default(),
+    }
 }
 
 fn skip_note(plan: &Plan, state: &StepRun) -> Option<String> {
@@ -312,7 +325,8 @@ fn item_view(run: &Run, name: String, place: Place, item: &Item) -> StepView {
         always: false,
         started_at: item.history().first().map(|record| record.started_at),
         ended_at: ended_at(item),
-        attempts: item.history().iter().map(attempt_view).collect(),
+        attempts: attempts(item),
+        again: Vec::new(),
         output: item.output().map_or(Json::Null, |output| (**output).clone()),
         fault: item.fault().map(fault_view),
         calls: item
@@ -375,6 +389,17 @@ fn item_state(item: &Item) -> &'static str {
     }
 }
 
+fn attempts(item: &Item) -> Vec<AttemptView> {
+    let mut views: Vec<AttemptView> = item.history().iter().map(attempt_view).collect();
+    for index in 1..views.len() {
+        let (before, rest) = views.split_at_mut(index);
+        rest[0].replayed = before
+            .iter()
+            .any(|earlier| earlier.number == rest[0].number && earlier.side == rest[0].side);
+    }
+    views
+}
+
 fn attempt_view(record: &AttemptRecord) -> AttemptView {
     let (end, fault) = match &record.end {
         None => ("running", None),
@@ -396,6 +421,7 @@ fn attempt_view(record: &AttemptRecord) -> AttemptView {
         ended_at: record.end.as_ref().map(|(at, _)| *at),
         end: end.to_owned(),
         fault,
+        replayed: false,
     }
 }
 

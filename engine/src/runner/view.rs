@@ -123,6 +123,9 @@ pub struct StepView {
     pub output: Json,
     /// Why it failed, or why the last try did.
     pub fault: Option<FaultView>,
+    /// Why it was run again though it had succeeded: its output had become too old.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<AgainView>,
     /// Changing calls.
     pub calls: Vec<CallView>,
     /// The child run.
@@ -134,6 +137,21 @@ pub struct StepView {
     /// The items of a `for_each`; empty otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<StepView>,
+}
+
+/// Evidence that was gathered again before something acted upon it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgainView {
+    /// Unix ms.
+    pub at: Millis,
+    /// The step that was about to start.
+    pub before: String,
+    /// The step whose output was past its shelf life.
+    pub because: String,
+    /// How old that was, ms.
+    pub age_ms: Millis,
+    /// How old it may be, ms.
+    pub fresh_for_ms: Millis,
 }
 
 /// One try.
@@ -152,6 +170,14 @@ pub struct AttemptView {
     pub end: String,
     /// Why it failed.
     pub fault: Option<FaultView>,
+    /// It is an earlier try that was cut off and went on from its tape.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub replayed: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A fault.

@@ -6,7 +6,7 @@ use baton_core::{Json, Millis};
 
 use super::look::{Look, Tone, mark, spoken};
 use super::words::{clean, clean_lines, clock, count, duration, fit, pad, pairs, time, wrap};
-use crate::runner::view::{AttemptView, CallView, FaultView, RunView, StepView};
+use crate::runner::view::{AgainView, AttemptView, CallView, FaultView, RunView, StepView};
 
 /// Columns of the words before facts.
 const LABEL: usize = 9;
@@ -141,6 +141,7 @@ impl Page {
         }
         let tries = if worth_listing(step) { step.attempts.as_slice() } else { &[] };
         self.list(lead, "tries", tries.iter().map(|attempt| tried(attempt, run.now)));
+        self.list(lead, "again", step.again.iter().map(again));
         self.list(lead, "calls", step.calls.iter().map(called));
         if let Some(fault) = &step.fault {
             self.fault(lead, fault);
@@ -244,10 +245,11 @@ pub(super) fn about(step: &StepView) -> String {
 
 fn tried(attempt: &AttemptView, now: Millis) -> String {
     let side = if attempt.side == "undo" { "undo " } else { "" };
+    let replayed = if attempt.replayed { " (from its tape)" } else { "" };
     let end = attempt.ended_at.unwrap_or(now);
     let took = duration(end.saturating_sub(attempt.started_at));
     let mut text = format!(
-        "{side}{} at {}, {} after {took}",
+        "{side}{}{replayed} at {}, {} after {took}",
         attempt.number,
         clock(attempt.started_at),
         clean(&attempt.end)
@@ -256,6 +258,17 @@ fn tried(attempt: &AttemptView, now: Millis) -> String {
         let _ = write!(text, ": {}: {}", clean(&fault.code), clean(&fault.message));
     }
     text
+}
+
+fn again(again: &AgainView) -> String {
+    format!(
+        "at {} before {}: {} was {} old, {} are allowed",
+        clock(again.at),
+        clean(&again.before),
+        clean(&again.because),
+        duration(again.age_ms),
+        duration(again.fresh_for_ms)
+    )
 }
 
 fn called(call: &CallView) -> String {

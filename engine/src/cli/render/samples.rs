@@ -40,6 +40,7 @@ pub(super) fn step(name: &str, plugin: &str, state: &str) -> StepView {
         attempts: Vec::new(),
         output: Json::Null,
         fault: None,
+        again: Vec::new(),
         calls: Vec::new(),
         child: None,
         question: None,
@@ -56,6 +57,7 @@ pub(super) fn attempt(number: u32, from: Millis, to: Option<Millis>, end: &str) 
         ended_at: to.map(|at| BEGUN + at),
         end: end.to_owned(),
         fault: None,
+        replayed: false,
     }
 }
 
