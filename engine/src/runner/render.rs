@@ -257,7 +257,7 @@ fn step_view(plan: &Plan, run: &Run, id: StepId) -> StepView {
     };
     let single = state.fan().is_none().then(|| &state.items()[0]);
     let blank = Item::default();
-    let item = single.unwrap_or(&blank);
+    let item = single.map_or(&blank, |item| item);
     let mut view = item_view(run, step.name.clone(), Place { step: id, item: 0 }, item);
     kind.clone_into(&mut view.kind);
     view.plugin = plugin;
