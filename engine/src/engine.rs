@@ -128,7 +128,7 @@ async fn open(
     config: &Config,
     plugins: &BTreeMap<String, Plugin>,
 ) -> Result<Arc<dyn Journal>, StartError> {
-    let folder = config.paths.data.join("journal");
+    let (folder, retention) = (config.journal(), config.retention);
     let files: Vec<(PathBuf, Digest)> = plugins
         .iter()
         .map(|(name, plugin)| {
@@ -140,8 +140,8 @@ async fn open(
             StartError::new(format!("cannot create {}: {error}", folder.display()))
                 .help("give the user that runs Baton the folder, or set [paths] data")
         })?;
-        let journal =
-            SledJournal::open(&folder).map_err(|error| StartError::new(error.to_string()))?;
+        let journal = SledJournal::open_with(&folder, retention)
+            .map_err(|error| StartError::new(error.to_string()))?;
         for (file, digest) in files {
             keep(&journal, &file, digest)?;
         }
@@ -167,7 +167,7 @@ fn keep(journal: &SledJournal, file: &Path, digest: Digest) -> Result<(), StartE
 /// # Errors
 /// If the journal is locked or unreadable.
 pub fn archive(config: &Config) -> Result<Vec<RunView>, StartError> {
-    let folder = config.paths.data.join("journal");
+    let folder = config.journal();
     if !folder.exists() {
         return Ok(Vec::new());
     }

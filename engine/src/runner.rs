@@ -19,6 +19,7 @@ mod index;
 mod owe;
 mod recover;
 mod render;
+mod reply;
 mod report;
 mod stage;
 #[cfg(test)]

@@ -34,6 +34,7 @@ impl Runner {
                 self.stats.queued = self.index.queued() as u64;
                 self.stats.attempts = self.tasks.len() as u64;
                 self.stats.unreadable = self.unreadable.len() as u64;
+                self.stats.stalled = self.journal.stalled();
                 let _ = reply.send(self.stats.clone());
             }
             Input::Begin { .. }
