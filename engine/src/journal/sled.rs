@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use ::sled::Db;
 use baton_core::id::{Digest, RunId};
+use baton_crash::{self as crash, Point};
 
 use super::blobs::Blobs;
 use super::folder::{Folder, OpenError, create_durably, sync_folder};
@@ -141,11 +142,14 @@ impl Store for SledStore {
     }
 
     fn commit(&mut self, mut changes: Vec<Change>) -> Result<(), String> {
+        crash::point(Point::AppendBefore);
         self.batches += 1;
         changes.push((keys::BATCH.to_vec(), Some(self.batches.to_be_bytes().to_vec())));
         self.shelf.apply(changes)?;
         self.scribe.applied();
-        self.mark.set(self.batches).map_err(|error| format!("file `stored`: {error}"))
+        self.mark.set(self.batches).map_err(|error| format!("file `stored`: {error}"))?;
+        crash::point(Point::AppendAfter);
+        Ok(())
     }
 }
 
@@ -191,7 +195,9 @@ impl SledShelf {
             }
         }
         self.db.apply_batch(batch).map_err(trouble)?;
+        crash::point(Point::AppendTaken);
         self.db.flush().map_err(trouble)?;
+        crash::point(Point::AppendWritten);
         self.file.sync_data().map_err(|error| format!("fdatasync: {error}"))
     }
 }

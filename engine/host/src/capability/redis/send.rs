@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use baton_core::run::event::{Call, CallClass};
+use baton_crash::{self as crash, Point};
 use futures::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -37,12 +38,14 @@ pub(super) async fn send(
     };
     let time = time.saturating_sub(started.elapsed());
 
+    crash::point(Point::CallBefore);
     let calls = changing(&pipeline, first);
     if let Err(error) = intend(wall, &calls).await {
         *slot = Some(connection);
         return Err(error);
     }
 
+    crash::point(Point::CallIntended);
     let bytes = resp::encode(pipeline.commands.iter().map(|command| command.arguments.as_slice()));
     let mut replies = Vec::new();
     let exchange = connection.exchange(&bytes, pipeline.commands.len(), &mut replies);
@@ -52,6 +55,7 @@ pub(super) async fn send(
     for (command, reply) in pipeline.commands.iter().zip(&mut replies) {
         secret::blot(&command.name, reply);
     }
+    crash::point(Point::CallAfter);
     tell(wall, &pipeline.commands, &replies, first, calls);
     ended.map_err(|error| doubted(error, &pipeline.commands, replies.len()))?;
     unauthorized(address, &replies)?;
