@@ -1,5 +1,6 @@
 //! What an armed process does at each point: counts, and dies where it was told to.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -34,14 +35,17 @@ pub(super) fn pass(point: Point) {
     let mut counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
     let count = &mut counts[point as usize];
     *count += 1;
-    if orders.at == Some(Passing { point, number: *count }) {
-        die();
-    }
+    let is_last = orders.at == Some(Passing { point, number: *count });
     if let Some(file) = &orders.file {
-        let lines = Point::ALL.iter().zip(counts.iter());
-        // Numbers of one width: each text covers the one before it.
-        let text: String = lines.map(|(point, count)| format!("{point} {count:>12}\n")).collect();
+        let mut text = String::new();
+        for (point, count) in Point::ALL.iter().zip(counts.iter()) {
+            // Numbers of one width: each text covers the one before it.
+            let _infallible = writeln!(text, "{point} {count:>12}");
+        }
         file.write_all_at(text.as_bytes(), 0).unwrap_or_else(|why| panic!("{COUNT}: {why}"));
+    }
+    if is_last {
+        die();
     }
 }
 

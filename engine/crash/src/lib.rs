@@ -28,12 +28,16 @@ pub enum Point {
     AppendWritten,
     /// They are on disk, and nobody has been told.
     AppendAfter,
-    /// A plugin makes a call: nothing is intended yet.
-    CallBefore,
-    /// The intents of a call are on disk, and nothing is sent.
-    CallIntended,
-    /// A call was made and answered, and nobody has been told.
-    CallAfter,
+    /// A plugin is about to change something: nothing is intended yet.
+    ChangeBefore,
+    /// The intents of a change are on disk, and nothing is sent.
+    ChangeIntended,
+    /// A change was sent and answered, and nobody has been told.
+    ChangeAfter,
+    /// A plugin is about to read.
+    ReadBefore,
+    /// What it read is there, and it has not been told.
+    ReadAfter,
     /// A trigger has come in, and nothing is decided.
     TriggerBefore,
     /// What became of a trigger is on disk, and its sender has not been told.
@@ -42,14 +46,16 @@ pub enum Point {
 
 impl Point {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::AppendBefore,
         Self::AppendTaken,
         Self::AppendWritten,
         Self::AppendAfter,
-        Self::CallBefore,
-        Self::CallIntended,
-        Self::CallAfter,
+        Self::ChangeBefore,
+        Self::ChangeIntended,
+        Self::ChangeAfter,
+        Self::ReadBefore,
+        Self::ReadAfter,
         Self::TriggerBefore,
         Self::TriggerAfter,
     ];
@@ -61,9 +67,11 @@ impl Point {
             Self::AppendTaken => ("append", "taken"),
             Self::AppendWritten => ("append", "written"),
             Self::AppendAfter => ("append", "after"),
-            Self::CallBefore => ("call", "before"),
-            Self::CallIntended => ("call", "intended"),
-            Self::CallAfter => ("call", "after"),
+            Self::ChangeBefore => ("change", "before"),
+            Self::ChangeIntended => ("change", "intended"),
+            Self::ChangeAfter => ("change", "after"),
+            Self::ReadBefore => ("read", "before"),
+            Self::ReadAfter => ("read", "after"),
             Self::TriggerBefore => ("trigger", "before"),
             Self::TriggerAfter => ("trigger", "after"),
         }
@@ -133,7 +141,8 @@ mod tests {
 
     #[test]
     fn what_is_no_passing_is_refused() {
-        for text in ["", "append", "append:0:before", "append:x:before", "append:1:between", "a:1:b:c"]
+        for text in
+            ["", "append", "append:0:before", "append:x:before", "append:1:between", "a:1:b:c"]
         {
             assert!(text.parse::<Passing>().is_err(), "{text}");
         }

@@ -2,6 +2,9 @@
 //! `cargo xtask crashpoints`.
 
 mod boundaries;
+mod failover;
+mod kept;
+mod many;
 
 use std::path::Path;
 

@@ -130,7 +130,8 @@ fn write_workflows(from: &Path, to: &Path) -> Result<()> {
         }
         for policy in Policy::ALL {
             let word = policy.word();
-            let mut under = text.replace("when_interrupted = \"rerun\"", &format!("when_interrupted = {word:?}"));
+            let mut under = text
+                .replace("when_interrupted = \"rerun\"", &format!("when_interrupted = {word:?}"));
             for key in ["name", "workflow", "path"] {
                 under = under.replace(
                     &format!("\n{key} = \"torture"),

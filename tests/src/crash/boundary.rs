@@ -43,7 +43,10 @@ pub struct Played {
 pub enum Choice {
     /// All, each also with a second death in the recovery from the first.
     All,
-    /// So many, evenly spread over all.
+    /// All, but of each point at most so many, evenly spread over its passings.
+    AtMost(u64),
+    /// So many in all: the points in turn, evenly spread over the passings of each, every
+    /// other one with a second death.
     Sample(usize),
 }
 
@@ -96,7 +99,7 @@ impl Tally {
     }
 
     /// Counts one play under `blows` of `subject`.
-    pub(super) fn count(&mut self, subject: &str, blows: &[Blow], played: Result<Played>) {
+    fn count(&mut self, subject: &str, blows: &[Blow], played: Result<Played>) {
         let (deaths, spared, wrong) = match played {
             Ok(played) => (played.deaths, played.blows_left > 0, played.violations),
             Err(error) => (0, false, vec![format!("{error:#}")]),
@@ -130,12 +133,7 @@ fn place(blows: &[Blow]) -> String {
 pub fn every(subject: &dyn Subject, choice: Choice, jobs: usize) -> Result<Tally> {
     let whole = subject.play(&[])?;
     ensure!(whole.violations.is_empty(), "uncrashed, {}: {:?}", subject.name(), whole.violations);
-    let all: Vec<Passing> = whole
-        .passings
-        .iter()
-        .flat_map(|(point, count)| (1..=*count).map(|number| Passing { point: *point, number }))
-        .collect();
-    let mut tally = play_all(subject, &cases(&all, choice), jobs);
+    let mut tally = play_all(subject, &cases(&whole.passings, choice), jobs);
     for (point, count) in whole.passings {
         if let Some(row) = tally.rows.get_mut(&point.to_string()) {
             row.passings = count;
@@ -144,26 +142,49 @@ pub fn every(subject: &dyn Subject, choice: Choice, jobs: usize) -> Result<Tally
     Ok(tally)
 }
 
-fn cases(all: &[Passing], choice: Choice) -> Vec<Vec<Blow>> {
-    // The next life dies as well, at the first thing that it writes: what it resumes.
-    let again = |number: usize| {
-        let point = if number.is_multiple_of(2) { Point::AppendAfter } else { Point::AppendBefore };
-        Blow::At(Passing { point, number: 1 })
+fn cases(passings: &BTreeMap<Point, u64>, choice: Choice) -> Vec<Vec<Blow>> {
+    let once = |passing: Passing| vec![Blow::At(passing)];
+    let twice = |passing: Passing| vec![Blow::At(passing), again(passing.number)];
+    let all = |most: u64| {
+        let of = move |(point, count): (&Point, &u64)| spread(*point, *count, most);
+        passings.iter().flat_map(of)
     };
-    let mut cases: Vec<Vec<Blow>> = Vec::new();
-    for (number, passing) in all.iter().enumerate() {
-        cases.push(vec![Blow::At(*passing)]);
-        cases.push(vec![Blow::At(*passing), again(number)]);
-    }
     match choice {
-        Choice::All => cases,
+        Choice::All => all(u64::MAX).flat_map(|passing| [once(passing), twice(passing)]).collect(),
+        Choice::AtMost(most) => all(most).map(once).collect(),
         Choice::Sample(wanted) => {
-            let wanted = wanted.min(cases.len());
-            // The middle of each of so many equal parts.
-            let at = |part: usize| (2 * part + 1) * cases.len() / (2 * wanted);
-            (0..wanted).map(|part| cases[at(part)].clone()).collect()
+            let points = passings.values().filter(|count| **count > 0).count().max(1);
+            let each = u64::try_from(wanted.div_ceil(points)).unwrap_or(u64::MAX);
+            let mut chosen: Vec<Passing> = all(each).collect();
+            // The first of each point, then the second of each: a cut hits all alike.
+            let mut seen: BTreeMap<Point, u64> = BTreeMap::new();
+            chosen.sort_by_cached_key(|passing| {
+                let turn = seen.entry(passing.point).or_default();
+                *turn += 1;
+                (*turn, passing.point)
+            });
+            chosen.truncate(wanted);
+            let case = |(number, passing): (usize, Passing)| {
+                if number.is_multiple_of(2) { once(passing) } else { twice(passing) }
+            };
+            chosen.into_iter().enumerate().map(case).collect()
         }
     }
+}
+
+/// The next life dies as well, at the first thing that it writes: what it resumes.
+fn again(number: u64) -> Blow {
+    let point = if number.is_multiple_of(2) { Point::AppendAfter } else { Point::AppendBefore };
+    Blow::At(Passing { point, number: 1 })
+}
+
+/// At most `most` of the `count` passings of a point: the middles of equal parts.
+fn spread(point: Point, count: u64, most: u64) -> impl Iterator<Item = Passing> {
+    let wanted = count.min(most);
+    (0..wanted).map(move |part| {
+        let number = 1 + (2 * part + 1) * count / (2 * wanted);
+        Passing { point, number: number.min(count) }
+    })
 }
 
 /// Plays `count` times with a death from outside, at a time that `seed` decides, up to
@@ -183,13 +204,23 @@ pub fn from_outside(
 }
 
 fn play_all(subject: &dyn Subject, cases: &[Vec<Blow>], jobs: usize) -> Tally {
+    gather(cases, jobs, |blows| (subject.name(), blows.clone(), subject.play(blows)))
+}
+
+/// Plays all `cases`, `jobs` at a time, and counts what came of them. `play` gives the
+/// play's name, its blows and its end.
+pub(super) fn gather<C: Sync>(
+    cases: &[C],
+    jobs: usize,
+    play: impl Fn(&C) -> (String, Vec<Blow>, Result<Played>) + Sync,
+) -> Tally {
     let next = AtomicUsize::new(0);
     let tally = Mutex::new(Tally::default());
     let work = || {
-        while let Some(blows) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let played = subject.play(blows);
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (name, blows, played) = play(case);
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.count(&subject.name(), blows, played);
+            tally.count(&name, &blows, played);
         }
     };
     thread::scope(|scope| {
@@ -198,4 +229,38 @@ fn play_all(subject: &dyn Subject, cases: &[Vec<Blow>], jobs: usize) -> Tally {
         }
     });
     tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passings() -> BTreeMap<Point, u64> {
+        [(Point::AppendBefore, 40), (Point::ChangeAfter, 20), (Point::TriggerAfter, 1)].into()
+    }
+
+    #[test]
+    fn all_are_each_passing_with_one_death_and_with_two() {
+        let cases = cases(&passings(), Choice::All);
+        assert_eq!(cases.len(), 2 * 61);
+        let distinct: std::collections::BTreeSet<_> =
+            cases.iter().map(|blows| format!("{blows:?}")).collect();
+        assert_eq!(distinct.len(), cases.len());
+    }
+
+    #[test]
+    fn a_sample_has_all_points_and_both_ends() {
+        let chosen = cases(&passings(), Choice::Sample(7));
+        let firsts: Vec<String> = chosen.iter().map(|blows| blows[0].to_string()).collect();
+        let expected = [
+            "append:7:before",
+            "change:4:after",
+            "trigger:1:after",
+            "append:21:before",
+            "change:11:after",
+            "append:34:before",
+            "change:17:after",
+        ];
+        assert_eq!(firsts, expected);
+    }
 }

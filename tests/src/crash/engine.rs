@@ -18,7 +18,7 @@ use crate::wait::wait_for;
 use crate::web::{self, Answer};
 
 /// For one answer, however often the engine dies meanwhile.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+const ANSWERED_WITHIN: Duration = Duration::from_mins(1);
 /// SIGKILL.
 const KILL: i32 = 9;
 
@@ -85,10 +85,7 @@ impl Engine {
     pub fn passings(&self) -> Result<BTreeMap<Point, u64>> {
         let path = self.count_file();
         let text = fs::read_to_string(&path).with_context(|| {
-            format!(
-                "{}: the engine has no crash points; build the whole workspace",
-                path.display()
-            )
+            format!("{}: the engine has no crash points; build the whole workspace", path.display())
         })?;
         let count = |point: Point| {
             let line = text.lines().find_map(|line| line.strip_prefix(&format!("{point} ")))?;
@@ -160,7 +157,10 @@ impl Engine {
     ///
     /// # Errors
     /// When there is none in time.
-    pub fn answer_to(&mut self, mut ask: impl FnMut(SocketAddr) -> Result<Answer>) -> Result<Answer> {
+    pub fn answer_to(
+        &mut self,
+        mut ask: impl FnMut(SocketAddr) -> Result<Answer>,
+    ) -> Result<Answer> {
         wait_for("the engine answers", ANSWERED_WITHIN, || match self.alive() {
             Ok(address) => ask(address).ok().filter(|answer| answer.status < 500).map(Ok),
             Err(error) => Some(Err(error)),
@@ -222,11 +222,33 @@ impl Engine {
         format!("{run}\n{}", self.home.last_lines())
     }
 
-    /// Answers every question that is open now.
-    fn answer_all(
+    /// Lets all runs come to their end, with a person who answers what they ask.
+    ///
+    /// # Errors
+    /// When they do not `within`; those of the person.
+    pub fn settle(
         &mut self,
-        person: &mut impl FnMut(&Question) -> Result<Answered>,
+        within: Duration,
+        mut person: impl FnMut(&Question) -> Result<Answered>,
     ) -> Result<()> {
+        wait_for("all runs are over", within, || {
+            let mut look = || -> Result<Option<()>> {
+                self.answer_all(&mut person)?;
+                for state in ["queued", "running", "asking", "undoing", "cancelling"] {
+                    let open = self.get(&format!("/runs?state={state}&limit=1"))?;
+                    if !list(&open, "runs").is_empty() {
+                        return Ok(None);
+                    }
+                }
+                Ok(Some(()))
+            };
+            look().transpose()
+        })
+        .with_context(|| self.home.last_lines())?
+    }
+
+    /// Answers every question that is open now.
+    fn answer_all(&mut self, person: &mut impl FnMut(&Question) -> Result<Answered>) -> Result<()> {
         let asking = self.get("/runs?state=asking&limit=500")?;
         for run in list(&asking, "runs") {
             let run = self.get(&format!("/runs/{}", text(run, "id")))?;

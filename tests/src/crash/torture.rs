@@ -14,7 +14,7 @@ use super::{Bench, Blow, Engine};
 pub use super::bench::Policy;
 
 /// From the delivery to the end of the run, deaths included.
-pub const PLAYED_WITHIN: Duration = Duration::from_secs(60);
+pub const PLAYED_WITHIN: Duration = Duration::from_mins(1);
 
 /// Traces of one run and how often each is there.
 pub type Traces = BTreeMap<String, u64>;
@@ -161,7 +161,8 @@ pub(super) fn judge(
         wrong.push(format!("its output is {}, not {}", run["output"], reference.output));
     }
     let traces = traces(bench, book)?;
-    for trace in traces.keys().chain(reference.traces.keys().filter(|key| !traces.contains_key(*key)))
+    for trace in
+        traces.keys().chain(reference.traces.keys().filter(|key| !traces.contains_key(*key)))
     {
         let found = traces.get(trace).copied().unwrap_or(0);
         let due = reference.traces.get(trace).copied().unwrap_or(0);

@@ -38,14 +38,16 @@ pub(super) async fn send(
     };
     let time = time.saturating_sub(started.elapsed());
 
-    crash::point(Point::CallBefore);
     let calls = changing(&pipeline, first);
+    crash::point(if calls.is_empty() { Point::ReadBefore } else { Point::ChangeBefore });
     if let Err(error) = intend(wall, &calls).await {
         *slot = Some(connection);
         return Err(error);
     }
 
-    crash::point(Point::CallIntended);
+    if !calls.is_empty() {
+        crash::point(Point::ChangeIntended);
+    }
     let bytes = resp::encode(pipeline.commands.iter().map(|command| command.arguments.as_slice()));
     let mut replies = Vec::new();
     let exchange = connection.exchange(&bytes, pipeline.commands.len(), &mut replies);
@@ -55,7 +57,7 @@ pub(super) async fn send(
     for (command, reply) in pipeline.commands.iter().zip(&mut replies) {
         secret::blot(&command.name, reply);
     }
-    crash::point(Point::CallAfter);
+    crash::point(if calls.is_empty() { Point::ReadAfter } else { Point::ChangeAfter });
     tell(wall, &pipeline.commands, &replies, first, calls);
     ended.map_err(|error| doubted(error, &pipeline.commands, replies.len()))?;
     unauthorized(address, &replies)?;
