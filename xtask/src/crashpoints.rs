@@ -1,6 +1,7 @@
 //! Every boundary at which the engine can die, one after the other: the whole of what
 //! the tests try by sample.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -45,7 +46,11 @@ pub(crate) fn crashpoints(root: &Path, wanted: &Wanted) -> Result<()> {
     phases.phase("install what is missing", install::redis)?;
     phases.phase("build the plugins", || plugins::build(root))?;
     phases.phase("build baton, armed", || run(&mut cargo(root, &["build", "--workspace"])))?;
-    let binary = root.join("target/debug/baton");
+    let folder = root.join("target/crashpoints");
+    fs::create_dir_all(&folder)?;
+    // A copy, so that it stays the same one whatever is built meanwhile.
+    let binary = folder.join("baton");
+    fs::copy(root.join("target/debug/baton"), &binary)?;
     let bench = Bench::start(root, &binary)?;
     let mut violations = 0;
     let mut tell = |tally: &Tally| {
@@ -67,8 +72,7 @@ pub(crate) fn crashpoints(root: &Path, wanted: &Wanted) -> Result<()> {
     let tally =
         phases.phase(&name, || random::rounds(&bench, wanted.seed, wanted.random, wanted.jobs))?;
     tell(&tally);
-    let failover =
-        |begun| Failover::new(root, &binary, &root.join("target/crashpoints-cache"), begun);
+    let failover = |begun| Failover::new(root, &binary, &folder.join("cache"), begun);
     let subject = failover(Begun::ByAlert)?;
     let most = wanted.failover_most.map_or(Choice::AtMost(u64::MAX), Choice::AtMost);
     let tally = phases.phase(&subject.name(), || every(&subject, most, wanted.jobs))?;

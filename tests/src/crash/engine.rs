@@ -78,6 +78,16 @@ impl Engine {
         }
     }
 
+    /// Ends it for good and takes its home away: many hundreds are played in a row.
+    ///
+    /// # Errors
+    /// When the folder cannot be removed.
+    pub fn retire(mut self) -> Result<u32> {
+        drop(self.daemon.take());
+        fs::remove_dir_all(&self.home.folder)?;
+        Ok(self.deaths)
+    }
+
     /// How often the first life passed each point until now.
     ///
     /// # Errors

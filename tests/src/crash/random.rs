@@ -83,5 +83,6 @@ fn play(
     }
     violations.extend(torture::judge_engine(&mut engine)?);
     let passings = engine.passings()?;
-    Ok(Played { deaths: engine.deaths(), blows_left: engine.blows_left(), passings, violations })
+    let blows_left = engine.blows_left();
+    Ok(Played { deaths: engine.retire()?, blows_left, passings, violations })
 }

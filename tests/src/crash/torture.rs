@@ -73,7 +73,7 @@ impl Subject for Torture<'_> {
         let mut violations = judge(self.bench, &self.reference, &run, &book)?;
         violations.extend(judge_engine(&mut engine)?);
         violations.extend(judge_keys(&mut engine, self.bench, self.policy, &id, &book)?);
-        Ok(Played { deaths: engine.deaths(), blows_left: left, passings, violations })
+        Ok(Played { deaths: engine.retire()?, blows_left: left, passings, violations })
     }
 }
 
