@@ -10,6 +10,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use baton_crash::{self as crash, Point};
+
 use super::ledger::{Change, Shelf as _, Trouble};
 use super::log::{Frame, Log};
 use super::mark::Mark;
@@ -82,7 +84,9 @@ impl Disk {
         let (batch, count_of_news) = (count.batches, news.len());
         let changes = news.into_iter().chain(carried).collect();
         let mut frame = Frame { batch, changes, news: count_of_news };
+        crash::point(Point::AppendBefore);
         self.log.append(batch, &frame.encode()).map_err(|error| self.room.refused(&error))?;
+        crash::point(Point::AppendSynced);
         self.count = count;
         // Durable from here on, whatever the store says to it.
         frame.changes.truncate(count_of_news);
@@ -92,6 +96,7 @@ impl Disk {
         }
         // One that stays behind is a lower bound still.
         let _ = self.mark.change(|said| said.acknowledged = batch);
+        crash::point(Point::AppendAfter);
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use baton_crash::{self as crash, Point};
 use rustix::fs::FallocateFlags;
 
 use super::folder::{create_durably, sync_folder};
@@ -69,6 +70,7 @@ impl Log {
         }
         let active = self.active.as_mut().expect("just made sure");
         let written = active.file.write_all_at(frame, active.end);
+        crash::point(Point::AppendWritten);
         if let Err(error) = written.and_then(|()| active.file.sync_data()) {
             self.seal();
             return Err(error);

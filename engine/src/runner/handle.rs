@@ -3,6 +3,7 @@
 use baton_core::id::RunId;
 use baton_core::run::event::{Answer, Cause, Trigger};
 use baton_core::{Json, Millis};
+use baton_crash::{self as crash, Point};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Input;
@@ -133,10 +134,13 @@ impl Handle {
     /// # Errors
     /// See [`BeginError`].
     pub async fn begin(&self, begin: Begin) -> Result<Admission, BeginError> {
+        crash::point(Point::TriggerBefore);
         let (reply, answer) = oneshot::channel();
         let gone = || BeginError::Unavailable("the engine is stopping".to_owned());
         self.inbox.send(Input::Begin { begin, reply }).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        let answer = answer.await.map_err(|_| gone())?;
+        crash::point(Point::TriggerAfter);
+        answer
     }
 
     /// Ends a run.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use baton_core::run::event::{Call, CallClass};
+use baton_crash::{self as crash, Point};
 use futures::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -38,11 +39,15 @@ pub(super) async fn send(
     let time = time.saturating_sub(started.elapsed());
 
     let calls = changing(&pipeline, first);
+    crash::point(if calls.is_empty() { Point::ReadBefore } else { Point::ChangeBefore });
     if let Err(error) = intend(wall, &calls).await {
         *slot = Some(connection);
         return Err(error);
     }
 
+    if !calls.is_empty() {
+        crash::point(Point::ChangeIntended);
+    }
     let bytes = resp::encode(pipeline.commands.iter().map(|command| command.arguments.as_slice()));
     let mut replies = Vec::new();
     let exchange = connection.exchange(&bytes, pipeline.commands.len(), &mut replies);
@@ -52,6 +57,7 @@ pub(super) async fn send(
     for (command, reply) in pipeline.commands.iter().zip(&mut replies) {
         secret::blot(&command.name, reply);
     }
+    crash::point(if calls.is_empty() { Point::ReadAfter } else { Point::ChangeAfter });
     tell(wall, &pipeline.commands, &replies, first, calls);
     ended.map_err(|error| doubted(error, &pipeline.commands, replies.len()))?;
     unauthorized(address, &replies)?;
