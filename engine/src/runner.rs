@@ -18,6 +18,7 @@ mod handle;
 mod index;
 mod owe;
 mod recover;
+pub mod rehearse;
 mod render;
 mod report;
 mod stage;

@@ -396,7 +396,7 @@ fn attempt_view(record: &AttemptRecord) -> AttemptView {
     }
 }
 
-fn fault_view(fault: &Fault) -> FaultView {
+pub(super) fn fault_view(fault: &Fault) -> FaultView {
     FaultView {
         kind: match fault.kind {
             FaultKind::Retryable => "retryable",

@@ -2,21 +2,20 @@
 
 use std::fmt::Write as _;
 
-use baton_core::{Json, Millis};
+use baton_core::Millis;
 
 use super::look::{Look, Tone, mark, spoken};
-use super::words::{clean, clean_lines, clock, count, duration, fit, pad, pairs, time, wrap};
-use crate::runner::view::{AttemptView, CallView, FaultView, RunView, StepView};
+use super::page::Page;
+use super::words::{clean, clean_lines, clock, count, duration, fit, pairs, time};
+use crate::runner::view::{AttemptView, CallView, RunView, StepView};
 
-/// Columns of the words before facts.
-const LABEL: usize = 9;
 /// Where nothing else says how wide text may be, an output is cut here: the whole
 /// of it is in `--output json`.
 const OUTPUT_COLUMNS: usize = 160;
 
 /// The run, its facts, and its steps as a tree.
 pub(crate) fn run(run: &RunView, look: Look) -> String {
-    let mut page = Page { text: String::new(), look };
+    let mut page = Page::new(look);
     page.line("", &heading(run, look));
     for (label, fact) in facts(run) {
         page.fact("  ", label, &fact);
@@ -34,7 +33,7 @@ pub(crate) fn run(run: &RunView, look: Look) -> String {
             page.line("  ", &line);
         }
     }
-    page.text
+    page.text()
 }
 
 /// `✓ redis-failover 0193…  succeeded in 6.31 s`.
@@ -88,32 +87,10 @@ struct Place<'a> {
     last: bool,
 }
 
-struct Page {
-    text: String,
-    look: Look,
-}
-
 impl Page {
-    fn line(&mut self, lead: &str, text: &str) {
-        let line = format!("{}{text}", self.look.tint(Tone::Dim, lead));
-        self.text.push_str(self.look.cut(&line).trim_end());
-        self.text.push('\n');
-    }
-
-    /// A label and its fact, wrapped under itself.
-    fn fact(&mut self, lead: &str, label: &str, fact: &str) {
-        let taken = console::measure_text_width(lead) + LABEL;
-        let room = self.look.width.map_or(usize::MAX, |width| width.saturating_sub(taken).max(20));
-        for (index, part) in wrap(fact, room).iter().enumerate() {
-            let label = if index == 0 { label } else { "" };
-            let label = self.look.tint(Tone::Dim, &pad(label, LABEL));
-            self.line(lead, &format!("{label}{part}"));
-        }
-    }
-
     fn step(&mut self, lead: &str, step: &StepView, place: &Place<'_>) {
         let (branch, below) = if place.last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        let title = title(step, place.run.now, self.look);
+        let title = title(step, place.run.now, self.look());
         self.line(&format!("{lead}{branch}"), &title);
         let below = format!("{lead}{below}");
         let trunk = if step.items.is_empty() { "  " } else { "│ " };
@@ -153,50 +130,9 @@ impl Page {
             }
         }
         if step.items.is_empty() && !step.output.is_null() {
-            self.output(lead, &step.output);
+            self.output(lead, &step.output, OUTPUT_COLUMNS);
         }
     }
-
-    fn list(&mut self, lead: &str, label: &str, lines: impl Iterator<Item = String>) {
-        for (index, line) in lines.enumerate() {
-            self.fact(lead, if index == 0 { label } else { "" }, &line);
-        }
-    }
-
-    fn fault(&mut self, lead: &str, fault: &FaultView) {
-        let title = format!("{} ({})", clean(&fault.code), clean(&fault.kind));
-        let title = self.look.tint(Tone::Bad, &title);
-        self.fact(lead, "fault", &title);
-        self.list(lead, "", clean_lines(&fault.message).into_iter());
-        let Some(details) = fault.details.as_object() else {
-            if !fault.details.is_null() {
-                self.list(lead, "", clean_lines(&long(&fault.details)).into_iter());
-            }
-            return;
-        };
-        for (name, detail) in details {
-            let lines = clean_lines(&long(detail));
-            if let [line] = lines.as_slice() {
-                self.fact(lead, "", &format!("{}: {line}", clean(name)));
-            } else {
-                self.fact(lead, "", &format!("{}:", clean(name)));
-                self.list(lead, "", lines.iter().map(|line| format!("  {line}")));
-            }
-        }
-    }
-
-    fn output(&mut self, lead: &str, output: &Json) {
-        let room = self.look.width.map_or(OUTPUT_COLUMNS, |width| {
-            width.saturating_sub(console::measure_text_width(lead) + LABEL)
-        });
-        let label = self.look.tint(Tone::Dim, &pad("output", LABEL));
-        self.line(lead, &format!("{label}{}", fit(&pairs(output), room)));
-    }
-}
-
-/// Text keeps its lines; all else is JSON on one.
-fn long(json: &Json) -> String {
-    json.as_str().map_or_else(|| json.to_string(), str::to_owned)
 }
 
 /// A single try that did what the step did tells nothing new.
