@@ -29,7 +29,7 @@ mod tests;
 pub use apply::{Illegal, Next, apply, step};
 pub use effect::{Effect, outstanding};
 pub use invocation::{Done, Invocation};
-pub use place::{AttemptEnd, AttemptRecord, CallRecord, Item, Question, State};
+pub use place::{AnswerRecord, AttemptEnd, AttemptRecord, CallRecord, Item, Question, State};
 pub use state::{Ending, Joined, Phase, Run, SkipReason, StepRun};
 
 /// Version of the rules: of [`event::Event`]'s meaning and of the transition table.

@@ -198,7 +198,9 @@ impl Kit {
             .collect();
         plans.insert(plan.name().to_owned(), Arc::clone(plan));
         let Plugins { loaded, .. } = &*self.library.plugins;
-        Materials { config: self.config, host: self.host, plugins: loaded.clone(), plans }
+        let (config, host) = (self.config, self.host);
+        // What else is in the folders was not asked for.
+        Materials { config, host, plugins: loaded.clone(), plans, broken: Vec::new() }
     }
 }
 

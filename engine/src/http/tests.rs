@@ -94,7 +94,7 @@ fn hooks() -> Hooks {
         webhook("open", WebhookFormat::Json, WebhookAuth::None),
         broken,
     ];
-    Hooks::gather(all.iter().map(|hook| ("failover", hook)), &secrets, loopback()).unwrap()
+    Hooks::gather(all.iter().map(|hook| ("failover", hook)), &secrets, loopback())
 }
 
 fn catalog() -> Catalog {
@@ -109,7 +109,7 @@ fn catalog() -> Catalog {
         input_schema: json!({}),
         output_schema: json!({}),
     };
-    Catalog { workflows: Vec::new(), plugins: vec![plugin] }
+    Catalog { workflows: Vec::new(), plugins: vec![plugin], broken: Vec::new() }
 }
 
 impl Server {

@@ -9,8 +9,11 @@ use super::page::Page;
 use super::words::{clean, clean_lines, count, duration, fit, pairs, span, value};
 use crate::runner::rehearse::view::{Fate, Reach, Rehearsal, StepPlan, Tried};
 
-/// Where nothing else says how wide text may be, an output is cut here.
-const OUTPUT_COLUMNS: usize = 160;
+/// A list or table in an input or an output is cut here: the whole of it is in
+/// `--output json`.
+const NESTED_COLUMNS: usize = 120;
+/// So is text, which is mostly written for people.
+const TEXT_COLUMNS: usize = 1_000;
 /// A value that a condition looks at is cut here.
 const LOOKED_AT_COLUMNS: usize = 40;
 /// Items of a `for_each` that are shown; `--output json` has them all.
@@ -51,13 +54,9 @@ pub(crate) fn plan(told: &Rehearsal, look: Look) -> String {
 
 /// What a person wants to know first.
 fn verdict(told: &Rehearsal) -> (Tone, String) {
-    let all = told.all();
     let names = |wanted: &dyn Fn(&StepPlan) -> bool| {
-        let names: Vec<String> = all
-            .iter()
-            .filter(|step| wanted(step) && step.child.is_none() && step.items.is_empty())
-            .map(|step| clean(&step.name))
-            .collect();
+        let mut names = Vec::new();
+        gather("", &told.steps, wanted, &mut names);
         names.join(", ")
     };
     let failed = names(&|step| step.fate == Fate::Failed);
@@ -71,6 +70,23 @@ fn verdict(told: &Rehearsal) -> (Tone, String) {
         (Tone::Ask, format!("a run may change something: {may}"))
     } else {
         (Tone::Good, "a run would change nothing".to_owned())
+    }
+}
+
+/// Names of the steps that are `wanted` and have none below them: `verify/replication`.
+fn gather(
+    path: &str,
+    steps: &[StepPlan],
+    wanted: &dyn Fn(&StepPlan) -> bool,
+    names: &mut Vec<String>,
+) {
+    for step in steps {
+        let name = format!("{path}{}", clean(&step.name));
+        match &step.child {
+            Some(child) => gather(&format!("{name}/"), &child.steps, wanted, names),
+            None if wanted(step) => names.push(name),
+            None => {}
+        }
     }
 }
 
@@ -177,7 +193,7 @@ fn details(page: &mut Page, lead: &str, step: &StepPlan) {
         page.fault(lead, fault);
     }
     if !step.output.is_null() && step.items.is_empty() && step.kind != "report" {
-        page.output(lead, &step.output, OUTPUT_COLUMNS);
+        page.list(lead, "output", fields(&step.output));
     }
     if let Some(asks) = &step.asks {
         page.list(lead, "asks", clean_lines(&asks.prompt).into_iter());
@@ -192,11 +208,10 @@ fn details(page: &mut Page, lead: &str, step: &StepPlan) {
         page.fact(lead, "for each", &value(list));
     }
     let label = if step.kind == "workflow" { "params" } else { "input" };
-    let fields = step.input.as_object().into_iter().flatten();
-    page.list(lead, label, fields.map(|(name, json)| format!("{}={}", clean(name), given(json))));
+    page.list(lead, label, fields(&step.input));
     page.list(lead, "reaches", step.reaches.iter().flat_map(reach));
     if let (true, Some(tried)) = (step.kind == "plugin", &step.tried) {
-        page.fact(lead, "tries", &self::tried(tried));
+        page.fact(lead, "bounds", &self::tried(tried));
     }
     if !step.changes || step.kind != "plugin" {
         return;
@@ -224,8 +239,26 @@ fn details(page: &mut Page, lead: &str, step: &StepPlan) {
     }
 }
 
-fn given(json: &Json) -> String {
-    fit(&value(json), OUTPUT_COLUMNS)
+/// A field a line; what says nothing is left out. First what is short and for people,
+/// then lists and tables.
+fn fields(json: &Json) -> impl Iterator<Item = String> {
+    let is_nested = |json: &Json| json.is_array() || json.is_object();
+    let line = |(name, json): (&String, &Json)| {
+        let columns = if is_nested(json) { NESTED_COLUMNS } else { TEXT_COLUMNS };
+        fit(&format!("{}={}", clean(name), value(json)), columns)
+    };
+    let lines: Vec<String> = match json.as_object() {
+        Some(all) => {
+            let (nested, plain): (Vec<_>, Vec<_>) = all
+                .iter()
+                .filter(|(_, json)| !json.is_null())
+                .partition(|(_, json)| is_nested(json));
+            plain.into_iter().chain(nested).map(line).collect()
+        }
+        None if json.is_null() => Vec::new(),
+        None => vec![fit(&value(json), NESTED_COLUMNS)],
+    };
+    lines.into_iter()
 }
 
 /// `bondx (lead) data: @read, REPLICAOF`, and below it the addresses.
@@ -248,7 +281,8 @@ fn reach(reach: &Reach) -> Vec<String> {
 }
 
 fn tried(tried: &Tried) -> String {
-    let mut text = format!("{} of at most {}", tried.attempts, span(tried.timeout_ms));
+    let tries = if tried.attempts == 1 { "try" } else { "tries" };
+    let mut text = format!("{} {tries} of at most {}", tried.attempts, span(tried.timeout_ms));
     if tried.attempts > 1 {
         let _ =
             write!(text, ", {} to {} apart", span(tried.backoff_ms), span(tried.backoff_ms_max));

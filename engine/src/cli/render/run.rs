@@ -6,8 +6,8 @@ use baton_core::Millis;
 
 use super::look::{Look, Tone, mark, spoken};
 use super::page::Page;
-use super::words::{clean, clean_lines, clock, count, duration, fit, pairs, time};
-use crate::runner::view::{AttemptView, CallView, RunView, StepView};
+use super::words::{age, clean, clean_lines, clock, count, duration, fit, pairs, time};
+use crate::runner::view::{AnswerView, AttemptView, CallView, QuestionView, RunView, StepView};
 
 /// Where nothing else says how wide text may be, an output is cut here: the whole
 /// of it is in `--output json`.
@@ -78,6 +78,24 @@ fn facts(run: &RunView) -> Vec<(&'static str, String)> {
         facts.push(("note", clean(note)));
     }
     facts.push(("digest", fit(&clean(&run.digest), 13)));
+    let builds = &run.builds;
+    let used: Vec<String> = builds
+        .workflows
+        .iter()
+        .chain(&builds.plugins)
+        .map(|(name, digest)| format!("{} {}", clean(name), fit(&clean(digest), 13)))
+        .collect();
+    if !used.is_empty() {
+        facts.push(("uses", used.join(", ")));
+    }
+    if !builds.changed.is_empty() {
+        let changed = clean(&builds.changed.join(", "));
+        let end = if run.closed_at.is_some() { "ended" } else { "ends" };
+        facts.push((
+            "changed",
+            format!("since it began: {changed}; it {end} on what it began with"),
+        ));
+    }
     facts
 }
 
@@ -98,6 +116,42 @@ impl Page {
         for (index, item) in step.items.iter().enumerate() {
             let place = Place { run: place.run, last: index + 1 == step.items.len() };
             self.step(&below, item, &place);
+        }
+    }
+
+    /// Since when, until when, what each answer leads to, and what to type.
+    fn question(&mut self, lead: &str, question: &QuestionView, run: &RunView, step: &StepView) {
+        let since = format!("{} ({})", clock(question.since), age(run.now, question.since));
+        self.fact(lead, "since", &since);
+        let until = match (question.until, &question.silence) {
+            (Some(until), Some(silence)) => format!(
+                "{} (in {}); silence until then means {}",
+                clock(until),
+                duration(until.saturating_sub(run.now)),
+                clean(silence)
+            ),
+            _ => "it waits until somebody answers".to_owned(),
+        };
+        self.fact(lead, "until", &until);
+        let doubted = |call: &&CallView| call.outcome.is_none() && call.side == question.side;
+        if question.kind == "in-doubt" {
+            let doubts = step.calls.iter().filter(doubted);
+            self.list(
+                lead,
+                "doubt",
+                doubts.map(|call| {
+                    format!(
+                        "{}: sent, or about to be; look whether it happened",
+                        clean(&call.request)
+                    )
+                }),
+            );
+        }
+        for (label, verb, meaning) in
+            [("yes", "approve", &question.approve), ("no", "reject", &question.reject)]
+        {
+            self.fact(lead, label, &clean(meaning));
+            self.fact(lead, "", &command(run, step, verb));
         }
     }
 
@@ -122,17 +176,25 @@ impl Page {
         if let Some(fault) = &step.fault {
             self.fault(lead, fault);
         }
+        self.list(lead, "answered", step.answers.iter().map(answered));
         if let Some(text) = &step.question {
             let asks = is_asking(step);
             self.list(lead, if asks { "asks" } else { "why" }, clean_lines(text).into_iter());
-            if asks {
-                self.fact(lead, "", &answers(run, step));
-            }
+        }
+        if let Some(question) = &step.asks {
+            self.question(lead, question, run, step);
         }
         if step.items.is_empty() && !step.output.is_null() {
             self.output(lead, &step.output, OUTPUT_COLUMNS);
         }
     }
+}
+
+/// `14:05:09.123 approved by anna: checked by hand`.
+fn answered(answer: &AnswerView) -> String {
+    let word = if answer.approved { "approved" } else { "rejected" };
+    let (who, why) = (clean(&answer.who), clean(&answer.reason));
+    format!("{} {word} by {who}: {why}", clock(answer.at))
 }
 
 /// A single try that did what the step did tells nothing new.
@@ -197,8 +259,9 @@ fn tried(attempt: &AttemptView, now: Millis) -> String {
 fn called(call: &CallView) -> String {
     let outcome =
         call.outcome.as_deref().map_or_else(|| "in doubt (no outcome known)".to_owned(), clean);
+    let side = if call.side == "undo" { "undo " } else { "" };
     format!(
-        "{}.{} {} {} → {outcome}",
+        "{side}{}.{} {} {} → {outcome}",
         call.attempt,
         call.index,
         clean(&call.class),
@@ -212,12 +275,16 @@ pub(super) fn is_asking(step: &StepView) -> bool {
     step.state == "asking"
 }
 
-/// How a person answers.
+/// How a person answers, on one line.
 pub(super) fn answers(run: &RunView, step: &StepView) -> String {
+    format!("{}   (or: baton reject …)", command(run, step, "approve"))
+}
+
+fn command(run: &RunView, step: &StepView, verb: &str) -> String {
     let (run, step) = (clean(&run.id), clean(&step.name));
     // Brackets of an item are the shell's as well.
     let step = if step.contains('[') { format!("'{step}'") } else { step };
-    format!("baton approve {run} {step} --reason WHY   (or: baton reject …)")
+    format!("baton {verb} {run} {step} --reason WHY")
 }
 
 #[cfg(test)]
