@@ -12,6 +12,9 @@ use crate::runner::view::{AnswerView, RunView, StepView};
 pub(super) fn answer(run: &RunView, step: &str, item: Option<u32>) -> Option<Problem> {
     let asked = item.map_or_else(|| step.to_owned(), |item| format!("{step}[{item}]"));
     let place = all(run).find(|place| place.name == asked)?;
+    if !place.items.is_empty() {
+        return None;
+    }
     if let Some(first) = place.answers.last() {
         return Some(answered(run, &asked, first));
     }

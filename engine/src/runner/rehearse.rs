@@ -177,6 +177,8 @@ impl Stage<'_> {
         match *self.shell.run.item(place).map(Item::work)? {
             State::Sleeping { until } => Some(Event::Woke { at: until, place }),
             State::BackingOff { until } if until <= now => Some(Event::Woke { at: now, place }),
+            // Somebody looks at who answered: then what follows is forecast, not run.
+            State::Asking { until: Some(_), .. } if seen::asks_who(self.plan, place.step) => None,
             State::Asking { until: Some(_), .. } => {
                 let unknown = || "only a real run knows".to_owned();
                 let answer = Answer { approved: true, who: unknown(), reason: unknown() };

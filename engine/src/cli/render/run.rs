@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_run_is_a_tree_with_everything_an_operator_asks_for() {
-        expect![[r"
+        expect![[r#"
             ● redis-failover 01932b5e-7c1a-7000-8000-00000000002a  running for 7.50 s
               begun    2026-11-03 14:05:09.123 UTC by webhook alertmanager
               key      redis:bondx
@@ -306,6 +306,8 @@ mod tests {
               joined   14:05:09.423 by watch detect-redis
               resumed  after 1 interruption of the engine
               digest   12ab34cd56ef…
+              uses     verify-redis ab12cd34ef56…, promote cd34ef56ab78…
+              changed  since it began: workflow redis-failover, plugin promote; it ends on what it began with
 
             ├─ ✓ assess  succeeded in 120 ms  redis-assess
             │    output   verdict=dead master=null
@@ -327,13 +329,19 @@ mod tests {
             ├─ ● scan  running for 1.50 s  verify-orderbook
             │    at       120/200 instruments
             ├─ ? ok  asks a person  approval
+            │    answered 14:05:15.023 approved by anna: 7002 is back
             │    asks     Promote 127.0.0.1:7002?
-            │             baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY   (or: baton reject …)
+            │    since    14:05:15.123 (1s ago)
+            │    until    14:25:15.123 (in 19m 58s); silence until then means reject
+            │    yes      the step succeeds and the run goes on
+            │             baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
+            │    no       the step fails and the run with it; nothing is undone
+            │             baton reject 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
             ├─ – page  skipped
             │    when     status.verify == 'failed'
             │    why      its condition does not hold
             └─ ○ report  waiting  always runs
-        "]].assert_eq(&run(&samples::run("running"), Look::PLAIN));
+        "#]].assert_eq(&run(&samples::run("running"), Look::PLAIN));
     }
 
     #[test]

@@ -195,6 +195,7 @@ impl Forecast<'_> {
         match run.step(id).status() {
             "succeeded" => (self.done(id), None),
             "failed" => (Fate::Failed, None),
+            "asking" if matches!(step.action, Action::Approval(_)) => (Fate::WouldAsk, None),
             "asking" => (Fate::Failed, Some("a person would be asked to try again".to_owned())),
             "skipped" => (Fate::WouldSkip, skipped(self.plan, run, id)),
             "cancelled" => (Fate::WouldNotRun, run.ending().map(|ending| ended(self.plan, ending))),
@@ -273,7 +274,8 @@ impl Forecast<'_> {
         let status = |seen: &mut Seen, word: &str| seen.learn("status", name, json!(word));
         let reached = self.run.is_some_and(|run| run.step(id).status() == "succeeded");
         match told.fate {
-            Fate::WouldAsk if reached => {
+            // What comes after it comes after yes.
+            Fate::WouldAsk => {
                 status(&mut self.seen, "succeeded");
                 self.seen.learn("steps", name, json!({ "approved": true }));
                 for field in ["who", "reason", "at"] {
@@ -298,7 +300,7 @@ impl Forecast<'_> {
                 status(&mut self.seen, "cancelled");
                 self.seen.miss(format!("steps.{name}"));
             }
-            Fate::Ran | Fate::WouldRun | Fate::WouldAsk | Fate::WouldWait | Fate::NotKnown => {
+            Fate::Ran | Fate::WouldRun | Fate::WouldWait | Fate::NotKnown => {
                 self.seen.miss_step(name);
             }
         }

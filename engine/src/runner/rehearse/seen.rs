@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use baton_core::Json;
 use baton_core::expression::{Condition, ExpressionError, Partial, Scope, Template};
+use baton_core::id::StepId;
+use baton_core::workflow::plan::{Action, Plan, Step};
 use serde_json::{Map, json};
 
 /// The scope of expressions, and which names it lacks although a real run has them.
@@ -105,4 +107,32 @@ impl Seen {
     fn scope(&self) -> Scope {
         self.known.iter().fold(Scope::new(), |scope, (name, value)| scope.with(name, value))
     }
+}
+
+/// Whether some step looks at more of the approval `id` than that it was given.
+pub(super) fn asks_who(plan: &Plan, id: StepId) -> bool {
+    let whole = format!("steps.{}", plan.step(id).name);
+    let more = |name: String| {
+        name == "steps"
+            || name.strip_prefix(&whole).is_some_and(|rest| {
+                rest.is_empty() || (rest.starts_with('.') && rest != ".approved")
+            })
+    };
+    plan.steps().iter().flat_map(names).any(more)
+}
+
+/// Every name that an expression of the step mentions.
+fn names(step: &Step) -> BTreeSet<String> {
+    let action = match &step.action {
+        Action::Plugin(call) => Some(&call.with),
+        Action::Workflow(child) => Some(&child.with),
+        Action::Approval(approval) => Some(&approval.prompt),
+        Action::Wait { .. } | Action::Report => None,
+    };
+    let each = step.for_each.as_ref().map(|each| &each.items);
+    let undo = step.undo.as_ref().map(|undo| &undo.with);
+    let templates = action.into_iter().chain(each).chain(undo).flat_map(Template::variables);
+    let until = step.poll.as_ref().map(|poll| &poll.until);
+    let conditions = step.when.as_ref().into_iter().chain(until);
+    templates.chain(conditions.flat_map(Condition::variables)).collect()
 }
