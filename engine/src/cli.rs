@@ -13,6 +13,7 @@ mod follow;
 mod graph;
 mod load;
 mod out;
+mod plan;
 mod plugins;
 mod render;
 mod run;
@@ -98,6 +99,7 @@ struct Person {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Check(check::Check),
+    Plan(plan::Plan),
     Run(run::Run),
     Serve(serve::Serve),
     Runs(runs::Runs),
@@ -149,6 +151,7 @@ Exit codes: 0 done or succeeded, 1 failed, 2 bad file or usage, 4 timed out,
 
 First steps:
   baton check workflows/hello.toml     find every mistake in a workflow
+  baton plan workflows/hello.toml      see what it would do, changing nothing
   baton run workflows/hello.toml       run it and watch it
   baton serve                          take webhooks, watch, resume what is unfinished
   baton help run                       more on one verb";
@@ -178,6 +181,7 @@ impl Verb {
     async fn run(self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         match self {
             Self::Check(check) => check.run(global, out),
+            Self::Plan(plan) => plan.run(global, out).await,
             Self::Run(run) => run.run(global, out).await,
             Self::Serve(serve) => serve.run(global, out).await,
             Self::Runs(runs) => runs.run(global, out).await,

@@ -32,7 +32,7 @@ pub use apply::{Illegal, Next, apply, step};
 pub use effect::{Effect, outstanding};
 pub use fresh::Staleness;
 pub use invocation::{Done, Invocation, Replay, Taping};
-pub use place::{AttemptEnd, AttemptRecord, CallRecord, Item, Question, State};
+pub use place::{AnswerRecord, AttemptEnd, AttemptRecord, CallRecord, Item, Question, State};
 pub use shared::Shared;
 pub use state::{Ending, Joined, Phase, Refresh, Run, SkipReason, StepRun};
 

@@ -3,6 +3,8 @@
 pub(super) mod graph;
 pub(super) mod live;
 pub(super) mod look;
+mod page;
+pub(super) mod plan;
 pub(super) mod plugins;
 pub(super) mod run;
 pub(super) mod runs;

@@ -151,7 +151,7 @@ impl Handle {
         self.command(|reply| Input::Cancel { run, by, reply }).await
     }
 
-    /// Answers a question of a run.
+    /// Answers a question of a run; `item` is of a `for_each`, and must be named there.
     ///
     /// # Errors
     /// See [`CommandError`].
@@ -159,7 +159,7 @@ impl Handle {
         &self,
         run: RunId,
         step: String,
-        item: u32,
+        item: Option<u32>,
         answer: Answer,
     ) -> Result<(), CommandError> {
         self.command(|reply| Input::Answer { run, step, item, answer, reply }).await
