@@ -14,11 +14,11 @@ fn shipped(mode: &str) -> (Lab, House) {
     let lab = Lab::start(Options::bondx()).unwrap();
     let mut connection = query::connect(&lab.data()[0].address(), None).unwrap();
     market::fill(&mut connection, 3, 1).unwrap();
-    let more = format!(
+    let configuration = format!(
         "[secrets]\nhook-token = {{ env = \"HOOK_TOKEN\" }}\n\n{}",
         lab.cluster_toml("bondx", mode)
     );
-    let house = House::new(&[], &more);
+    let house = House::new(&[], &configuration);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     for entry in fs::read_dir(root.join("workflows")).unwrap() {
         let path = entry.unwrap().path();

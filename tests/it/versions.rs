@@ -83,7 +83,9 @@ fn g2_a_run_ends_although_its_files_are_gone_or_broken() {
     let (_lab, house) = house();
     let daemon = house.serve();
     let runs = [house.begin("ping"), house.begin("ping")];
-    runs.iter().for_each(|run| _ = until_state(&daemon, run, "asking"));
+    for run in &runs {
+        until_state(&daemon, run, "asking");
+    }
     daemon.kill();
     // The workflow has other steps, and nothing is left of the plugin but rubbish.
     house.write("ping", PAUSE);

@@ -235,3 +235,20 @@ impl Wall for Closed {
     fn outcome(&self, _: Call) {}
     fn progress(&self, _: u64, _: Option<u64>, _: String) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use baton_core::run::event::CallClass;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_wall_lets_no_change_pass() {
+        let request = "SET a 1".to_owned();
+        for class in [CallClass::Idempotent, CallClass::Guarded, CallClass::Once] {
+            let call = Call { index: 0, class, request: request.clone(), outcome: None };
+            let refused = Closed.intend(call).await.unwrap_err();
+            assert!(refused.0.contains("may not send `SET a 1`"), "{refused}");
+        }
+    }
+}

@@ -111,13 +111,11 @@ impl Filling<'_> {
     }
 
     fn expression(&mut self, source: &str) -> Result<Option<Json>, ExpressionError> {
-        match so_far(source, self.scope, &self.context, self.known)? {
-            Some(value) => to_json(&value, &mut self.budget).map(Some),
-            None => {
-                self.missed.extend(missing(source, self.known));
-                Ok(None)
-            }
+        let value = so_far(source, self.scope, &self.context, self.known)?;
+        if value.is_none() {
+            self.missed.extend(missing(source, self.known));
         }
+        value.map(|value| to_json(&value, &mut self.budget)).transpose()
     }
 }
 

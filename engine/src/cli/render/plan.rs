@@ -211,7 +211,7 @@ fn details(page: &mut Page, lead: &str, step: &StepPlan) {
     page.list(lead, label, fields(&step.input));
     page.list(lead, "reaches", step.reaches.iter().flat_map(reach));
     if let (true, Some(tried)) = (step.kind == "plugin", &step.tried) {
-        page.fact(lead, "bounds", &self::tried(tried));
+        page.fact(lead, "bounds", &bounds(tried));
     }
     if !step.changes || step.kind != "plugin" {
         return;
@@ -280,17 +280,17 @@ fn reach(reach: &Reach) -> Vec<String> {
     lines
 }
 
-fn tried(tried: &Tried) -> String {
-    let tries = if tried.attempts == 1 { "try" } else { "tries" };
-    let mut text = format!("{} {tries} of at most {}", tried.attempts, span(tried.timeout_ms));
-    if tried.attempts > 1 {
+fn bounds(bounds: &Tried) -> String {
+    let tries = if bounds.attempts == 1 { "try" } else { "tries" };
+    let mut text = format!("{} {tries} of at most {}", bounds.attempts, span(bounds.timeout_ms));
+    if bounds.attempts > 1 {
         let _ =
-            write!(text, ", {} to {} apart", span(tried.backoff_ms), span(tried.backoff_ms_max));
+            write!(text, ", {} to {} apart", span(bounds.backoff_ms), span(bounds.backoff_ms_max));
     }
-    if let Some(until) = &tried.until {
+    if let Some(until) = &bounds.until {
         let _ = write!(text, ", until {}", clean(until));
     }
-    if let Some(parallel) = tried.parallel {
+    if let Some(parallel) = bounds.parallel {
         let _ = write!(text, ", {parallel} at a time");
     }
     text

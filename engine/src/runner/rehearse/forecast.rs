@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use baton_core::Json;
 use baton_core::expression::{ExpressionError, Partial, Template};
 use baton_core::id::{Place, StepId};
-use baton_core::run::{Ending, Item, Run, SkipReason};
+use baton_core::run::{Ending, Item, Run, SkipReason, StepRun};
 use baton_core::workflow::plan::{Action, Plan, Step};
 use serde_json::{Map, json};
 
@@ -89,7 +89,7 @@ impl Forecast<'_> {
         let output = match (&closed, self.plan.output()) {
             (Some((_, output)), _) => output.clone(),
             (None, Some(output)) => {
-                self.seen.fill(output).map_or_else(wrong, |partial| partial.value)
+                self.seen.fill(output).map_or_else(|error| wrong(&error), |partial| partial.value)
             }
             (None, None) => Json::Null,
         };
@@ -123,18 +123,7 @@ impl Forecast<'_> {
         }
         self.detail(id, &mut told);
         if let Some(run) = self.run {
-            let run = run.step(id);
-            match run.fan() {
-                None => happened(&mut told, &run.items()[0]),
-                Some(_) => {
-                    told.items.iter_mut().zip(run.items()).for_each(|(told, item)| {
-                        happened(told, item);
-                    });
-                    told.took_ms = told.items.iter().filter_map(|item| item.took_ms).max();
-                    told.output = run.output().map_or(Json::Null, |output| (*output).clone());
-                    told.fault = told.items.iter().find_map(|item| item.fault.clone());
-                }
-            }
+            came_of(&mut told, run.step(id));
         }
         told
     }
@@ -208,17 +197,16 @@ impl Forecast<'_> {
     fn done(&self, id: StepId) -> Fate {
         let step = self.plan.step(id);
         let inner = (0u32..).map_while(|item| self.children.get(&Place { step: id, item }));
-        let ran = |step: &&StepPlan| {
+        let is_open = |step: &&StepPlan| {
             matches!(step.fate, Fate::WouldAsk | Fate::WouldWait | Fate::WouldRun)
                 && step.kind != "report"
         };
         match &step.action {
-            Action::Plugin(_) => Fate::Ran,
             // It came to its end only because an approval was taken for given.
-            Action::Workflow(_) if inner.flat_map(Rehearsal::all).any(|step| ran(&step)) => {
+            Action::Workflow(_) if inner.flat_map(Rehearsal::all).any(|step| is_open(&step)) => {
                 Fate::WouldRun
             }
-            Action::Workflow(_) => Fate::Ran,
+            Action::Plugin(_) | Action::Workflow(_) => Fate::Ran,
             Action::Approval(_) | Action::Wait { .. } | Action::Report => would(step),
         }
     }
@@ -329,6 +317,20 @@ fn ended(plan: &Plan, ending: &Ending) -> String {
     }
 }
 
+/// What came of a step, as far as it was run.
+fn came_of(told: &mut StepPlan, run: &StepRun) {
+    if run.fan().is_none() {
+        happened(told, &run.items()[0]);
+        return;
+    }
+    for (told, item) in told.items.iter_mut().zip(run.items()) {
+        happened(told, item);
+    }
+    told.took_ms = told.items.iter().filter_map(|item| item.took_ms).max();
+    told.output = run.output().map_or(Json::Null, |output| (*output).clone());
+    told.fault = told.items.iter().find_map(|item| item.fault.clone());
+}
+
 /// What came of an item that was run.
 fn happened(told: &mut StepPlan, item: &Item) {
     let history = item.history();
@@ -342,6 +344,6 @@ fn happened(told: &mut StepPlan, item: &Item) {
     told.fault = item.fault().map(render::fault_view);
 }
 
-fn wrong(error: ExpressionError) -> Json {
+fn wrong(error: &ExpressionError) -> Json {
     json!({ "error": format!("output: {error}") })
 }
