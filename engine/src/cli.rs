@@ -11,6 +11,7 @@ mod client;
 mod failure;
 mod follow;
 mod graph;
+mod journal;
 mod load;
 mod out;
 mod plan;
@@ -109,6 +110,7 @@ enum Verb {
     Reject(answer::Reject),
     Graph(graph::Graph),
     Plugins(plugins::Plugins),
+    Journal(journal::Journal),
 }
 
 /// How the process ends.
@@ -191,6 +193,7 @@ impl Verb {
             Self::Reject(reject) => reject.run(global, out).await,
             Self::Graph(graph) => graph.run(global, out),
             Self::Plugins(plugins) => plugins.run(global, out),
+            Self::Journal(journal) => journal.run(global, out),
         }
     }
 }
@@ -213,6 +216,12 @@ mod tests {
             assert!(verb.get_about().is_some(), "{name}");
             let example = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(example.contains(&format!("baton {name} ")), "{name}: {example}");
+            for below in verb.get_subcommands() {
+                let name = format!("{name} {}", below.get_name());
+                assert!(below.get_about().is_some(), "{name}");
+                let example = below.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(example.contains(&format!("baton {name}")), "{name}: {example}");
+            }
         }
     }
 }

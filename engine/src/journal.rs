@@ -58,7 +58,7 @@ use baton_core::run::event::{Dedup, Event, Outcome, TriggerKind};
 
 pub use check::{Findings, check};
 pub use compact::{CompactError, Compacted, compact};
-pub use export::{ExportError, Exported, ImportError, export, import};
+pub use export::{ExportError, Exported, ImportError, IntoError, export, import, import_into};
 pub use folder::OpenError;
 pub use memory::MemoryJournal;
 pub use on_disk::SledJournal;

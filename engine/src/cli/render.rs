@@ -1,6 +1,7 @@
 //! What people read: views in, text out. Everything here is pure.
 
 pub(super) mod graph;
+pub(super) mod journal;
 pub(super) mod live;
 pub(super) mod look;
 mod page;

@@ -16,6 +16,7 @@
 //! export it.
 
 mod import;
+mod into;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -27,6 +28,7 @@ use baton_core::run::event::Event;
 
 use super::{Closed, History, Journal, JournalError, record};
 pub use import::{ImportError, import};
+pub use into::{IntoError, import_into};
 
 /// Version of the format that this Baton writes, and the only one it reads.
 const FORMAT: u32 = 1;

@@ -50,8 +50,10 @@ pub(super) struct Tender {
     retirer: Retirer,
     cleaner: Cleaner,
     sweeper: Sweeper,
-    /// When closed runs were last looked through.
+    /// When closed runs were last looked through from the first.
     retired_at: Option<Instant>,
+    /// That is still going on.
+    retiring: bool,
 }
 
 impl Tender {
@@ -61,6 +63,7 @@ impl Tender {
             cleaner: Cleaner::default(),
             sweeper: Sweeper::default(),
             retired_at: None,
+            retiring: false,
         }
     }
 
@@ -69,12 +72,14 @@ impl Tender {
         if disk.ready().is_err() {
             return Ok(Step::Rest);
         }
-        let fresh = self.retired_at.is_some_and(|at| at.elapsed() < RETIRE_AFTER);
-        if !fresh || self.retirer.surplus(disk) > 0 && !self.retirer.is_stuck() {
-            if self.retire(disk)? == Step::More {
-                return Ok(Step::More);
-            }
+        if self.retired_at.is_none_or(|at| at.elapsed() >= RETIRE_AFTER) {
+            self.retirer.restart();
             self.retired_at = Some(Instant::now());
+            self.retiring = true;
+        }
+        if self.retiring || self.retirer.is_due(disk, 0) {
+            self.retiring = self.retire(disk)? == Step::More;
+            return Ok(Step::More);
         }
         if self.cleaner.is_due(&disk.log, disk.count) {
             return self.clean(disk).map(|()| Step::More);
@@ -86,7 +91,10 @@ impl Tender {
     pub(super) fn retire(&mut self, disk: &mut Disk) -> Result<Step, AppendError> {
         let (removed, step) = self.retirer.step(disk, now()).map_err(AppendError::Unwritten)?;
         if !removed.changes.is_empty() {
-            disk.write(removed.changes, Vec::new(), removed.delta)?;
+            if let Err(error) = disk.write(removed.changes, Vec::new(), removed.delta) {
+                self.retirer.restart();
+                return Err(error);
+            }
             self.sweeper.wanted();
         }
         Ok(step)
@@ -132,7 +140,7 @@ impl Tender {
             carried = self.cleaner.carry(disk, bytes * LOOKED_PER_WRITTEN).map_err(unread)?;
         }
         let mut removed = Removed::default();
-        if self.retirer.surplus(disk) > self.retirer.max() / SURPLUS_SHARE {
+        if self.retirer.is_due(disk, SURPLUS_SHARE) {
             removed = self.retirer.step(disk, now()).map_err(unread)?.0;
             if !removed.changes.is_empty() {
                 self.sweeper.wanted();
@@ -149,7 +157,7 @@ impl Tender {
     /// What rode is not stored.
     pub(super) fn missed(&mut self) {
         self.cleaner.missed();
-        self.retirer.missed();
+        self.retirer.restart();
     }
 }
 

@@ -20,35 +20,33 @@ const KEYS_MAX: usize = 2_048;
 #[derive(Debug)]
 pub(super) struct Retirer {
     retention: Retention,
-    /// Runs up to here stay, in this pass.
+    /// Runs up to here stay, until all are looked at again.
     after: Vec<u8>,
-    /// All that are too many are needed; the next pass may find it otherwise.
-    stuck: bool,
+    /// Of so many closed runs all that are too many were needed.
+    needed_of: u64,
 }
 
 impl Retirer {
     pub(super) fn new(retention: Retention) -> Self {
-        Self { retention, after: Vec::new(), stuck: false }
+        Self { retention, after: Vec::new(), needed_of: 0 }
     }
 
-    /// How many closed runs should be kept at most.
-    pub(super) fn max(&self) -> u64 {
-        self.retention.closed_runs_max
+    /// Whether there are more closed runs than there should be, by a share of them, and
+    /// some of those were not found to be needed.
+    pub(super) fn is_due(&self, disk: &Disk, share: u64) -> bool {
+        let closed = disk.count.closed;
+        self.surplus(disk) > self.retention.closed_runs_max.checked_div(share).unwrap_or(0)
+            && closed > self.needed_of
     }
 
-    /// How many closed runs are too many.
-    pub(super) fn surplus(&self, disk: &Disk) -> u64 {
+    fn surplus(&self, disk: &Disk) -> u64 {
         disk.count.closed.saturating_sub(self.retention.closed_runs_max)
     }
 
-    /// Whether all that are too many were found to be needed.
-    pub(super) fn is_stuck(&self) -> bool {
-        self.stuck
-    }
-
-    /// What was handed out is still there.
-    pub(super) fn missed(&mut self) {
+    /// Looks at all of them again: one that was needed may not be any more.
+    pub(super) fn restart(&mut self) {
         self.after.clear();
+        self.needed_of = 0;
     }
 
     /// Some runs that go.
@@ -60,7 +58,7 @@ impl Retirer {
             let at = key.get(1..9).and_then(keys::number).unwrap_or(0);
             let old = at.saturating_add(self.retention.closed_ms_max) <= now;
             if !old && surplus == 0 {
-                return Ok((removed, self.end(surplus)));
+                return Ok((removed, Step::Rest));
             }
             self.after.clone_from(key);
             let Some(run) = keys::closed_run(key) else { continue };
@@ -73,14 +71,11 @@ impl Retirer {
                 return Ok((removed, Step::More));
             }
         }
-        let step = if pairs.len() < LOOKED_MAX { self.end(surplus) } else { Step::More };
-        Ok((removed, step))
-    }
-
-    fn end(&mut self, surplus: u64) -> Step {
-        self.after.clear();
-        self.stuck = surplus > 0;
-        Step::Rest
+        if pairs.len() == LOOKED_MAX {
+            return Ok((removed, Step::More));
+        }
+        self.needed_of = disk.count.closed.saturating_add_signed(removed.delta.closed);
+        Ok((removed, Step::Rest))
     }
 }
 

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Instant;
 
+use baton_core::id::Digest;
+
 use super::sample::{PATIENCE, begun, closed, output, run, store};
 use crate::journal::{AppendError, Batch, Entry, Journal, Retention, SledJournal};
 
@@ -48,6 +50,7 @@ fn the_child_that_writes() {
     let keep = number(KEEP).unwrap_or(u64::MAX);
     let retention = Retention { closed_runs_max: keep, ..Retention::FOR_EVER };
     let journal = SledJournal::open_with(Path::new(&folder), retention).expect("opens");
+    journal.put_plugin(Digest::of(b"promote"), b"promote").expect("kept");
     let mut first_error = None;
     let (told, answers) = mpsc::channel();
     for generation in 0..u64::MAX {

@@ -18,6 +18,13 @@ fn keep(closed_runs_max: u64) -> Retention {
     Retention { closed_runs_max, ..Retention::FOR_EVER }
 }
 
+/// A journal that has the plugin which the runs of the tests begin with.
+fn opened(folder: &Path, retention: Retention, segment_bytes: u64) -> SledJournal {
+    let journal = SledJournal::open_as(folder, retention, segment_bytes).expect("opens");
+    journal.put_plugin(Digest::of(b"promote"), b"promote").expect("kept");
+    journal
+}
+
 fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     Millis::try_from(since.as_millis()).expect("a time")
@@ -51,7 +58,7 @@ fn gone(journal: &dyn Journal, name: &str) -> bool {
 #[test]
 fn of_too_many_closed_runs_the_oldest_go_with_all_that_is_theirs() {
     let folder = tempfile::tempdir().expect("a folder");
-    let journal = SledJournal::open_with(folder.path(), keep(3)).expect("opens");
+    let journal = opened(folder.path(), keep(3), SEGMENT_BYTES);
     store(&journal, vec![begun("open", 1), output("open", 1, 10)]).expect("stored");
     for at in 1..=20 {
         store(&journal, finished(&format!("r{at}"), at, 5_000)).expect("stored");
@@ -151,7 +158,7 @@ fn files_that_no_run_refers_to_go_and_plugins_of_open_runs_stay() {
 #[test]
 fn the_log_is_cleaned_and_has_all_that_is_true() {
     let folder = tempfile::tempdir().expect("a folder");
-    let journal = SledJournal::open_as(folder.path(), keep(8), 4_096).expect("opens");
+    let journal = opened(folder.path(), keep(8), 4_096);
     let open: Vec<Entry> =
         std::iter::once(begun("open", 1)).chain((1..9).map(|n| output("open", n, 3_000))).collect();
     for entry in &open {
@@ -164,7 +171,7 @@ fn the_log_is_cleaned_and_has_all_that_is_true() {
     until("the segments are few", || segments() <= 70 && names(&journal).len() == 8);
     drop(journal);
     fs::remove_dir_all(folder.path().join("store")).expect("removed");
-    let journal = SledJournal::open_as(folder.path(), keep(8), 4_096).expect("opens");
+    let journal = opened(folder.path(), keep(8), 4_096);
     assert_eq!(names(&journal).len(), 8);
     assert_eq!(journal.events(&run("open")), Ok(Some(Ok(events(&open)))));
     assert!(gone(&journal, "r1"));
@@ -175,7 +182,7 @@ fn the_log_is_cleaned_and_has_all_that_is_true() {
 #[test]
 fn compacting_makes_it_small_and_changes_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
-    let journal = SledJournal::open(folder.path()).expect("opens");
+    let journal = opened(folder.path(), Retention::FOR_EVER, SEGMENT_BYTES);
     for at in 1..=200 {
         store(&journal, finished(&format!("r{at}"), at, 4_000)).expect("stored");
     }
@@ -187,7 +194,7 @@ fn compacting_makes_it_small_and_changes_nothing_else() {
     assert_eq!((done.runs_removed, done.files_removed), (190, 1));
     assert!(done.bytes_after < done.bytes_before / 2, "{done:?}");
     for _ in 0..2 {
-        let journal = SledJournal::open_as(folder.path(), keep(10), SEGMENT_BYTES).expect("opens");
+        let journal = opened(folder.path(), keep(10), SEGMENT_BYTES);
         assert_eq!(names(&journal).len(), 10);
         let open = vec![begun("open", 1), output("open", 1, 70_000)];
         assert_eq!(journal.events(&run("open")), Ok(Some(Ok(events(&open)))));

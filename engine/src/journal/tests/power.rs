@@ -116,12 +116,12 @@ fn calls(trace: &str) -> Vec<Call<'_>> {
     calls
 }
 
-fn trace_of(folder: &Path, journal: &Path, batches: &str) -> String {
+fn trace_of(folder: &Path, journal: &Path, runs: &str) -> String {
     let trace = folder.join("trace");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-s", "32", "-e", CALLS, "-o"]).arg(&trace);
     let mut order = child(strace);
-    order.env(FOLDER, journal).env(PREFIX, "p").env(COUNT, batches);
+    order.env(FOLDER, journal).env(PREFIX, runs).env(COUNT, "40");
     let out = order.output().expect("strace (Debian package `strace`) starts");
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
@@ -135,7 +135,7 @@ fn g2_what_is_acknowledged_was_synced_before_with_all_that_leads_to_it() {
     // With parents that are made on the way, and in a second start.
     let journal = folder.join("deep/journal");
     for start in 0..2 {
-        let trace = trace_of(&folder, &journal, "40");
+        let trace = trace_of(&folder, &journal, &format!("start-{start}"));
         let (mut unsynced, mut acknowledged, mut synced) = (Unsynced::default(), 0, 0);
         for call in calls(&trace) {
             if call.name == "write" && call.arguments.contains("STORED") {
