@@ -76,6 +76,7 @@ fn kind(question: &Question) -> &'static str {
         Question::Failed => "failed",
         Question::Interrupted => "interrupted",
         Question::InDoubt => "in-doubt",
+        Question::Diverged => "diverged",
         Question::Poison => "poison",
     }
 }
@@ -94,6 +95,9 @@ fn text(lane: Side, question: &Question) -> String {
         Question::InDoubt => format!(
             "{it} sent a call that must happen at most once, and no outcome is known: look whether it happened; run it again?"
         ),
+        Question::Diverged => format!(
+            "{it} was run again on what it had heard before it was cut off, and did not do the same; it had sent a call that must happen at most once: look whether it happened; run it again from its start?"
+        ),
         Question::Poison => {
             format!("the engine died under {it} again and again: run it once more?")
         }
@@ -107,12 +111,14 @@ fn approve(step: &Step, lane: Side, question: &Question) -> String {
             1 => "it is tried once more".to_owned(),
             tries => format!("it is tried again, at most {tries} times"),
         },
-        (Question::Interrupted | Question::InDoubt | Question::Poison, Side::Do) => {
-            "it runs again from its start, and is told of the calls above".to_owned()
-        }
-        (Question::Interrupted | Question::InDoubt | Question::Poison, Side::Undo) => {
-            "the undo runs again from its start, and is told of its calls above".to_owned()
-        }
+        (
+            Question::Interrupted | Question::InDoubt | Question::Diverged | Question::Poison,
+            Side::Do,
+        ) => "it runs again from its start, and is told of the calls above".to_owned(),
+        (
+            Question::Interrupted | Question::InDoubt | Question::Diverged | Question::Poison,
+            Side::Undo,
+        ) => "the undo runs again from its start, and is told of its calls above".to_owned(),
     }
 }
 
@@ -141,10 +147,10 @@ fn reject(plan: &Plan, run: &Run, id: StepId, lane: Side) -> String {
 /// What a failure of `failed` would take back, in that order.
 fn undone(plan: &Plan, run: &Run, failed: StepId) -> Vec<String> {
     let changed = |id: StepId| {
-        let done = |item: &Item| {
-            matches!(item.work(), State::Succeeded { .. }) || !item.calls().is_empty()
-        };
-        run.step(id).items().iter().any(done)
+        run.step(id)
+            .items()
+            .iter()
+            .any(|item| matches!(item.work(), State::Succeeded { .. }) || !item.calls().is_empty())
     };
     let mut behind = BTreeSet::new();
     for id in plan.ids().rev() {

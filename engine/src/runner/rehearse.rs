@@ -139,7 +139,7 @@ impl Stage<'_> {
     /// Rehearses a child run. Only if all of it could be run does its parent go on.
     async fn child(&mut self, attempt: AttemptId) -> Result<bool, String> {
         let (plan, params) = match self.shell.run.invocation(self.plan, attempt) {
-            Ok(Invocation::Child { plan, params }) => (plan, params),
+            Ok(Invocation::Child { plan, params, .. }) => (plan, params),
             Ok(Invocation::Plugin { .. } | Invocation::Report) => return Ok(false),
             Err(fault) => return self.ended(attempt, Err(fault)),
         };
@@ -155,8 +155,15 @@ impl Stage<'_> {
         let at = self.shell.now();
         self.shell.fold(&Event::Started { at, attempt })?;
         let output = Arc::new(output);
-        let assessed_at = None;
-        self.shell.fold(&Event::ChildClosed { at, attempt, outcome, output, assessed_at })?;
+        let (assessed_at, acted) = (None, false);
+        self.shell.fold(&Event::ChildClosed {
+            at,
+            attempt,
+            outcome,
+            output,
+            assessed_at,
+            acted,
+        })?;
         Ok(true)
     }
 

@@ -89,7 +89,7 @@ fn closed_runs_that_are_too_old_go_at_the_next_start() {
 fn child_of(parent: &str, name: &str) -> Entry {
     let mut entry = begun(name, 1);
     if let Event::Begun { begun, .. } = &mut entry.event {
-        let parent = Parent { run: run(parent), attempt: attempt(1) };
+        let parent = Parent { run: run(parent), attempt: attempt(1), fresh_until: None };
         *begun = Arc::new(Begun { parent: Some(parent), ..(**begun).clone() });
     }
     entry

@@ -84,6 +84,7 @@ pub(super) fn call(kit: &Kit, step: &Step, call: &PluginCall, seen: &Seen, told:
 
 fn interrupted(policy: WhenInterrupted) -> &'static str {
     match policy {
+        WhenInterrupted::Replay => "replay",
         WhenInterrupted::Rerun => "rerun",
         WhenInterrupted::Ask => "ask",
     }
