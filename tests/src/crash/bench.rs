@@ -86,6 +86,17 @@ impl Bench {
         format!("torture:{}", self.homes.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Removes all that a run has left: the server is looked through again and again.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn forget(&self, book: &str) -> Result<()> {
+        let keys: Vec<String> = self.ask(&["KEYS", &format!("{book}:*")])?;
+        let words: Vec<&str> =
+            std::iter::once("DEL").chain(keys.iter().map(String::as_str)).collect();
+        if keys.is_empty() { Ok(()) } else { self.ask::<u64>(&words).map(drop) }
+    }
+
     /// Asks the server.
     ///
     /// # Errors

@@ -73,6 +73,7 @@ impl Subject for Torture<'_> {
         let mut violations = judge(self.bench, &self.reference, &run, &book)?;
         violations.extend(judge_engine(&mut engine)?);
         violations.extend(judge_keys(&mut engine, self.bench, self.policy, &id, &book)?);
+        self.bench.forget(&book)?;
         Ok(Played { deaths: engine.retire()?, blows_left: left, passings, violations })
     }
 }
@@ -99,9 +100,12 @@ pub(super) fn begin(
 pub(super) fn person(bench: &Bench, question: &Question) -> Result<Answered> {
     let mut seen = Vec::new();
     let mut approved = true;
-    for call in &question.calls {
-        let Some((book, trace)) = asked_for(text(call, "request")) else { continue };
-        let count = traces(bench, &book)?.get(&trace).copied().unwrap_or(0);
+    let calls: Vec<_> =
+        question.calls.iter().filter_map(|call| asked_for(text(call, "request"))).collect();
+    // All calls of a step are of one run, and so of one book.
+    let found = calls.first().map(|(book, _)| traces(bench, book)).transpose()?;
+    for (_, trace) in calls {
+        let count = found.as_ref().and_then(|found| found.get(&trace)).copied().unwrap_or(0);
         approved &= count <= 1;
         seen.push(format!("{trace}: {count}"));
     }
