@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use baton_core::Json;
 use baton_core::id::RunId;
-use baton_core::run::event::{Begun, Call, Event, Outcome, Pin, Trigger, TriggerKind};
+use baton_core::run::event::{Begun, Call, Event, Outcome, Pin, TapeEntry, Trigger, TriggerKind};
 use baton_core::run::fault::Fault;
-use baton_core::run::{Effect, Invocation, Phase, RULES_VERSION, Run, apply, outstanding};
+use baton_core::run::{Effect, Invocation, Phase, RULES_VERSION, Run, Taping, apply, outstanding};
 use baton_core::workflow::plan::Plan;
-use baton_host::{Attempt, Context, Host, Plugin, Wall, WallError};
+use baton_host::{Attempt, Context, Durable, Host, Plugin, Wall, WallError};
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
@@ -145,8 +145,11 @@ fn perform(
                     let timeout = Duration::from_millis(timeout_ms);
                     let host = host.clone();
                     working.spawn(async move {
-                        let attempt_of_host = Attempt { plugin, context, input, grants, timeout };
-                        (attempt, host.run(attempt_of_host, Arc::new(Closed)).await)
+                        let (input, taping) = (Arc::new(input), Taping::Off);
+                        let attempt_of_host =
+                            Attempt { plugin, context, input, grants, timeout, taping };
+                        let ended = host.run(attempt_of_host, Arc::new(Closed)).await;
+                        (attempt, ended.end.into_result())
                     });
                     return Ok(started);
                 }
@@ -188,10 +191,15 @@ fn perform(
 struct Closed;
 
 impl Wall for Closed {
-    fn intend(&self, call: Call) -> BoxFuture<'_, Result<(), WallError>> {
-        let refused = format!("a watch only looks; it may not send `{}`", call.request);
+    fn intend(
+        &self,
+        calls: Vec<Call>,
+        _: Vec<Arc<TapeEntry>>,
+    ) -> BoxFuture<'_, Result<Durable, WallError>> {
+        let asked = calls.first().map_or("", |call| &call.request);
+        let refused = format!("a watch only looks; it may not send `{asked}`");
         Box::pin(async { Err(WallError(refused)) })
     }
-    fn outcome(&self, _: Call) {}
+    fn outcome(&self, _: Vec<Call>) {}
     fn progress(&self, _: u64, _: Option<u64>, _: String) {}
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use baton_core::Millis;
 use baton_core::id::{AttemptId, RunId};
 use baton_core::run::event::{Call, Event};
-use baton_core::run::fault::Fault;
 use baton_core::run::{Effect, Illegal, Phase, Run, outstanding, step};
 use baton_core::workflow::plan::Plan;
 use tokio::sync::oneshot;
@@ -28,7 +27,7 @@ pub(super) struct Stage {
     pub(super) end: Vec<Doing>,
     replies: Vec<Reply>,
     /// Facts that must not be lost if the journal refuses the batch.
-    facts: Vec<Input>,
+    pub(super) facts: Vec<Input>,
     /// Outcomes that this batch carries; they too.
     outcomes: Vec<(RunId, AttemptId, Call)>,
     closed: Vec<Closed>,
@@ -95,17 +94,15 @@ impl Runner {
                 let answer = self.answer(stage, &run, &step, item, answer);
                 stage.replies.push(Reply::Command(reply, answer));
             }
-            Input::Intend { of, call, reply } => {
-                let event = Event::Called { at: stage.now, attempt: of.attempt, call };
-                self.flush_outcomes(stage, &of.run);
+            Input::Intend { of, told, calls, reply } => {
                 let answer = self
-                    .event(stage, &of.run, event)
+                    .intend(stage, &of, told, &calls)
                     .map_err(|illegal| baton_host::WallError(illegal.to_string()));
                 stage.replies.push(Reply::Intend(reply, answer));
             }
-            Input::Outcome { of, call } => {
+            Input::Outcome { of, calls } => {
                 if let Some(live) = self.runs.get_mut(&of.run) {
-                    live.outcomes.push((of.attempt, call));
+                    live.outcomes.extend(calls.into_iter().map(|call| (of.attempt, call)));
                 }
             }
             Input::Progress { of, progress } => {
@@ -117,7 +114,7 @@ impl Runner {
                     self.changes.send_modify(|version| *version += 1);
                 }
             }
-            Input::Ended { of, result } => self.ended(stage, of, result),
+            Input::Ended { of, told, end } => self.ended(stage, of, told, end),
             Input::List { .. } | Input::Show { .. } | Input::Stats { .. } => reads.push(input),
             Input::Stop { grace_ms, reply } => self.drain(grace_ms, reply),
         }
@@ -145,23 +142,6 @@ impl Runner {
             Some(why) => CommandError::Illegal(format!("run {run} is unreadable: {why}")),
             None => CommandError::UnknownRun(run.clone()),
         }
-    }
-
-    fn ended(&mut self, stage: &mut Stage, of: Doing, result: Result<baton_core::Json, Fault>) {
-        self.tasks.remove(&of);
-        self.flush_outcomes(stage, &of.run);
-        if let Some(live) = self.runs.get_mut(&of.run) {
-            live.progress.remove(&of.attempt.place);
-        }
-        let (at, attempt) = (stage.now, of.attempt);
-        let event = match result.clone() {
-            Ok(output) => Event::Succeeded { at, attempt, output: Arc::new(output) },
-            Err(fault) => Event::Failed { at, attempt, fault, jitter: chance() },
-        };
-        if let Err(illegal) = self.event(stage, &of.run, event) {
-            tracing::debug!(run = %of.run, %illegal, "a late result is dropped");
-        }
-        stage.facts.push(Input::Ended { of, result });
     }
 
     /// Stages one event: checks it with the machine and moves the run in memory.
@@ -421,7 +401,7 @@ fn closed_in_short(run: &Run) -> Option<Closed> {
 }
 
 /// Chance for a back-off's jitter, from the random bits of a fresh id.
-fn chance() -> u16 {
+pub(super) fn chance() -> u16 {
     let id = uuid::Uuid::now_v7();
     u16::from_be_bytes([id.as_bytes()[14], id.as_bytes()[15]])
 }
