@@ -24,6 +24,7 @@ mod render;
 mod reply;
 mod report;
 mod stage;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -38,11 +39,10 @@ use std::time::Duration;
 use baton_core::Millis;
 use baton_core::id::{AttemptId, Digest, RunId};
 use baton_core::run::Run;
-use baton_core::run::event::{Answer, Call, Cause};
-use baton_core::run::fault::Fault;
+use baton_core::run::event::{Answer, Call, Cause, TapeEntry};
 use baton_core::workflow::plan::Plan;
 use baton_core::{Json, id::Place};
-use baton_host::{Host, Plugin, WallError};
+use baton_host::{End, Host, Plugin, WallError};
 use tokio::sync::{mpsc, oneshot, watch as signal};
 use tokio::task::AbortHandle;
 
@@ -95,21 +95,23 @@ pub(crate) enum Input {
         /// Answered after the flush.
         reply: oneshot::Sender<Result<(), CommandError>>,
     },
-    /// A changing call waits for its intent to be on disk.
+    /// Changing calls wait for their intents to be on disk.
     Intend {
         /// Whose.
         of: Doing,
-        /// The call, without outcome.
-        call: Call,
+        /// What was heard before; goes to disk with them.
+        told: Told,
+        /// The calls, without outcome.
+        calls: Vec<Call>,
         /// Answered after the flush.
         reply: oneshot::Sender<Result<(), WallError>>,
     },
-    /// What came of a call; rides with the next append.
+    /// What came of calls; rides with the next append.
     Outcome {
         /// Whose.
         of: Doing,
-        /// The call, with outcome.
-        call: Call,
+        /// The calls, with outcome.
+        calls: Vec<Call>,
     },
     /// How far an attempt is.
     Progress {
@@ -122,8 +124,10 @@ pub(crate) enum Input {
     Ended {
         /// Which.
         of: Doing,
+        /// What it heard since its last change.
+        told: Told,
         /// How.
-        result: Result<Json, Fault>,
+        end: End,
     },
     /// List runs.
     List {
@@ -158,6 +162,17 @@ pub(crate) enum Input {
 pub(crate) struct Doing {
     pub run: RunId,
     pub attempt: AttemptId,
+}
+
+/// What an attempt has to tell before anything else is staged for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    /// The input that it was given: the head of its tape.
+    pub input: Arc<Json>,
+    /// Outcomes that found no place in the inbox when they came.
+    pub outcomes: Vec<Call>,
+    /// What it heard since the last time.
+    pub heard: Vec<Arc<TapeEntry>>,
 }
 
 /// What the engine runs: loaded, checked, compiled.

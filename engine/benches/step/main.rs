@@ -22,10 +22,11 @@ use anyhow::{Context as _, Result, ensure};
 use baton::journal::SledJournal;
 use baton::runner::{self, Begin, Bounds, Handle, Loaded};
 use baton_core::Json;
-use baton_core::run::event::{Call, Trigger, TriggerKind};
+use baton_core::run::Taping;
+use baton_core::run::event::{Call, TapeEntry, Trigger, TriggerKind};
 use baton_core::workflow::plan::{Grants, Plan};
 use baton_core::workflow::{self, PluginFacts};
-use baton_host::{Attempt, Context, Host, Options, Plugin, Wall, WallError};
+use baton_host::{Attempt, Context, Durable, End, Host, Options, Plugin, Wall, WallError};
 use figures::Figures;
 use futures::future::BoxFuture;
 use serde_json::json;
@@ -161,14 +162,15 @@ async fn calls(host: &Host, plugin: &Plugin) -> Result<Vec<Duration>> {
         let attempt = Attempt {
             plugin: plugin.clone(),
             context,
-            input: json!({}),
+            input: Arc::new(json!({})),
             grants: Grants::default(),
             timeout: STEP_TIMEOUT,
+            taping: Taping::Off,
         };
         let begun = Instant::now();
-        let output = host.run(attempt, Arc::new(Solid)).await;
+        let ended = host.run(attempt, Arc::new(Solid)).await;
         took.push(begun.elapsed());
-        ensure!(output == Ok(json!({})), "the guest gave {output:?}");
+        ensure!(ended.end == End::Output(json!({})), "the guest gave {ended:?}");
     }
     Ok(took)
 }
@@ -177,10 +179,14 @@ async fn calls(host: &Host, plugin: &Plugin) -> Result<Vec<Duration>> {
 struct Solid;
 
 impl Wall for Solid {
-    fn intend(&self, _: Call) -> BoxFuture<'_, Result<(), WallError>> {
+    fn intend(
+        &self,
+        _: Vec<Call>,
+        _: Vec<Arc<TapeEntry>>,
+    ) -> BoxFuture<'_, Result<Durable, WallError>> {
         Box::pin(async { Err(WallError("nothing is sent from here".to_owned())) })
     }
-    fn outcome(&self, _: Call) {}
+    fn outcome(&self, _: Vec<Call>) {}
     fn progress(&self, _: u64, _: Option<u64>, _: String) {}
 }
 

@@ -12,8 +12,9 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::capability::{log, redis};
 use crate::guest::{Caller, Data, Limiter, wit};
-use crate::host::{Attempt, Context, Inner, Wall};
+use crate::host::{Attempt, Context, End, Ended, Inner, Wall};
 use crate::limits;
+use crate::tape::Tape;
 use crate::text::tame;
 use crate::trap::{self, Given, Phase, Stop};
 
@@ -21,11 +22,20 @@ use crate::trap::{self, Given, Phase, Stop};
 type Returned = Result<String, wit::types::Fault>;
 
 /// Runs `attempt` to its end.
-pub(crate) async fn run(
+pub(crate) async fn run(host: &Inner, attempt: Attempt, tape: Tape, wall: Arc<dyn Wall>) -> Ended {
+    live(host, attempt, tape, wall)
+        .await
+        .unwrap_or_else(|fault| Ended { end: End::Fault(fault), heard: Vec::new() })
+}
+
+/// # Errors
+/// If the guest could not begin.
+async fn live(
     host: &Inner,
     attempt: Attempt,
+    tape: Tape,
     wall: Arc<dyn Wall>,
-) -> Result<Json, Fault> {
+) -> Result<Ended, Fault> {
     if !Engine::same(attempt.plugin.exports().engine(), &host.engine) {
         return Err(Fault::permanent("internal", "the plugin was loaded by another host"));
     }
@@ -46,7 +56,7 @@ pub(crate) async fn run(
         .ok_or_else(|| Fault::permanent("internal", "the step's timeout is beyond all time"))?;
     let data = Data {
         limiter: Limiter::new(host.memory_bytes_max),
-        caller: Caller::new(Arc::clone(&context), attempt.grants.redis.into(), wall),
+        caller: Caller::new(Arc::clone(&context), attempt.grants.redis.into(), wall, tape),
         log: log::State::default(),
         redis: redis::State::new(Arc::clone(&host.clusters)),
     };
@@ -62,11 +72,20 @@ pub(crate) async fn run(
         phase = Phase::Run;
         exports.call_run(&mut store, &asks(&context), &input).await
     };
-    match tokio::time::timeout_at(deadline.into(), guest).await {
-        Ok(Ok(returned)) => finish(&context.step, returned),
-        Ok(Err(error)) => Err(trap::fault(&error, phase, &store.data().limiter, &given)),
-        Err(_elapsed) => Err(trap::timeout(&given)),
-    }
+    let returned = tokio::time::timeout_at(deadline.into(), guest).await;
+    let data = store.data_mut();
+    let end = match returned {
+        Ok(Ok(returned)) => match data.caller.end() {
+            Ok(()) => finish(&context.step, returned).map_or_else(End::Fault, End::Output),
+            Err(divergence) => End::Diverged(divergence),
+        },
+        Ok(Err(error)) => match error.downcast_ref() {
+            Some(Stop::Diverged(how)) => End::Diverged((**how).clone()),
+            Some(_) | None => End::Fault(trap::fault(&error, phase, &data.limiter, &given)),
+        },
+        Err(_elapsed) => End::Fault(trap::timeout(&given)),
+    };
+    Ok(Ended { end, heard: data.caller.tape.rest() })
 }
 
 /// Lets others run after each tick: by tokio's own yield, so that its timers are

@@ -9,6 +9,7 @@ use wasmtime::component::Linker;
 use crate::capability::{clock, log, progress, redis};
 use crate::host::{Context, Wall};
 use crate::limits;
+use crate::tape::{Answer, Asked, Divergence, Live, Tape, Turn};
 use crate::trap::Stop;
 
 mod bindings {
@@ -42,6 +43,7 @@ pub(crate) struct Caller {
     pub(crate) context: Arc<Context>,
     pub(crate) grants: Arc<[RedisGrant]>,
     pub(crate) wall: Arc<dyn Wall>,
+    pub(crate) tape: Tape,
     calls: u32,
 }
 
@@ -50,8 +52,35 @@ impl Caller {
         context: Arc<Context>,
         grants: Arc<[RedisGrant]>,
         wall: Arc<dyn Wall>,
+        tape: Tape,
     ) -> Self {
-        Self { context, grants, wall, calls: 0 }
+        Self { context, grants, wall, tape, calls: 0 }
+    }
+
+    /// A host call that has one number: heard from the tape, or to be made.
+    ///
+    /// # Errors
+    /// A trap when the attempt has used up its calls, or left its tape.
+    pub(crate) fn ask<T: Answer>(
+        &mut self,
+        asked: impl FnOnce() -> Asked,
+    ) -> wasmtime::Result<Turn<T>> {
+        let first = self.take(1)?;
+        self.tape.hear(first, 1, asked)
+    }
+
+    /// What a live call gave, on its way to the guest.
+    pub(crate) fn tell<T: Answer>(&mut self, live: Live, answer: T) -> T {
+        self.tape.keep(live, &answer);
+        answer
+    }
+
+    /// The guest has returned.
+    ///
+    /// # Errors
+    /// If it had to make more calls by then.
+    pub(crate) fn end(&self) -> Result<(), Divergence> {
+        self.tape.end(self.calls)
     }
 
     /// Takes `count` numbers for host calls; gives the first.
@@ -132,19 +161,24 @@ impl ResourceLimiter for Limiter {
 
 #[cfg(test)]
 mod tests {
-    use baton_core::run::event::Call;
+    use baton_core::run::Taping;
+    use baton_core::run::event::{Call, TapeEntry};
     use futures::future::BoxFuture;
 
     use super::*;
-    use crate::host::WallError;
+    use crate::host::{Durable, WallError};
 
     struct Nothing;
 
     impl Wall for Nothing {
-        fn intend(&self, _call: Call) -> BoxFuture<'_, Result<(), WallError>> {
-            Box::pin(std::future::ready(Ok(())))
+        fn intend(
+            &self,
+            _calls: Vec<Call>,
+            _heard: Vec<Arc<TapeEntry>>,
+        ) -> BoxFuture<'_, Result<Durable, WallError>> {
+            Box::pin(async { Err(WallError("nothing is sent".to_owned())) })
         }
-        fn outcome(&self, _call: Call) {}
+        fn outcome(&self, _calls: Vec<Call>) {}
         fn progress(&self, _done: u64, _total: Option<u64>, _message: String) {}
     }
 
@@ -158,7 +192,8 @@ mod tests {
             attempt: 1,
             done: Vec::new(),
         };
-        let mut caller = Caller::new(Arc::new(context), [].into(), Arc::new(Nothing));
+        let (wall, tape) = (Arc::new(Nothing), Tape::new(Taping::Off));
+        let mut caller = Caller::new(Arc::new(context), [].into(), wall, tape);
         assert_eq!(caller.take(1).ok(), Some(0));
         assert_eq!(caller.take(3).ok(), Some(1));
         let rest = limits::HOST_CALLS_MAX as usize - 4;

@@ -7,7 +7,8 @@ use std::{fs, io};
 
 use baton_core::Json;
 use baton_core::id::{Digest, RunId};
-use baton_core::run::event::Call;
+use baton_core::run::Taping;
+use baton_core::run::event::{Call, TapeEntry};
 use baton_core::run::fault::Fault;
 use baton_core::workflow::plan::{Grants, WhenInterrupted};
 use futures::future::BoxFuture;
@@ -16,6 +17,7 @@ use wasmtime::Engine;
 
 use crate::capability::redis::{Cluster, Clusters};
 use crate::plugin::{self, Cache, Plugin};
+use crate::tape::{Divergence, Tape};
 use crate::{call, engine, limits};
 
 /// Version of the tapes that this host writes, and the only one it plays. Another
@@ -73,11 +75,50 @@ pub struct Attempt {
     /// Who asks.
     pub context: Context,
     /// Input: a JSON object.
-    pub input: Json,
+    pub input: Arc<Json>,
     /// What it may reach.
     pub grants: Grants,
     /// Wall time, host calls included.
     pub timeout: Duration,
+    /// What becomes of what it hears.
+    pub taping: Taping,
+}
+
+/// How an attempt ended, and what it leaves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// How.
+    pub end: End,
+    /// What it heard since its last change: not on disk yet.
+    pub heard: Vec<Arc<TapeEntry>>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// With this output: a JSON object.
+    Output(Json),
+    /// The plugin's own fault, or one of the host's: `timeout` (retryable), `trap`,
+    /// `memory-limit`, `fuel-limit`, `call-limit`, `sleep-limit`, `tape-limit`,
+    /// `output-limit`, `bad-output`, `internal`.
+    Fault(Fault),
+    /// Replayed, it did not do again what its tape says. Nothing was sent since.
+    Diverged(Divergence),
+}
+
+impl End {
+    /// The output or why there is none; a divergence, which only a replayed attempt
+    /// can have, as the permanent fault `diverged`.
+    ///
+    /// # Errors
+    /// The fault.
+    pub fn into_result(self) -> Result<Json, Fault> {
+        match self {
+            Self::Output(output) => Ok(output),
+            Self::Fault(fault) => Err(fault),
+            Self::Diverged(how) => Err(Fault::permanent("diverged", how.to_string())),
+        }
+    }
 }
 
 /// Who asks, for the guest and for the log.
@@ -108,13 +149,22 @@ pub struct Done {
 
 /// What the engine does for a running attempt.
 pub trait Wall: Send + Sync + 'static {
-    /// A changing call is about to be sent: returns once its intent is on disk.
-    fn intend(&self, call: Call) -> BoxFuture<'_, Result<(), WallError>>;
-    /// What came of a call that was intended; rides with the next append.
-    fn outcome(&self, call: Call);
+    /// Changing calls are about to be sent. Resolves once the engine has taken them,
+    /// in the order of their coming; what it resolves to, once they are on disk, all in
+    /// one append and behind `heard`: what the attempt heard since the last time.
+    fn intend(
+        &self,
+        calls: Vec<Call>,
+        heard: Vec<Arc<TapeEntry>>,
+    ) -> BoxFuture<'_, Result<Durable, WallError>>;
+    /// What came of calls that were intended; rides with the next append.
+    fn outcome(&self, calls: Vec<Call>);
     /// How far the attempt is.
     fn progress(&self, done: u64, total: Option<u64>, message: String);
 }
+
+/// Resolves once something is on disk.
+pub type Durable = BoxFuture<'static, Result<(), WallError>>;
 
 /// The intent could not be stored, so the call must not be sent.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -203,14 +253,31 @@ impl Host {
     }
 
     /// Runs one attempt to its end. Dropping the future ends the attempt.
-    ///
-    /// # Errors
-    /// The plugin's own fault, or one of the host's: `timeout` (retryable), `trap`,
-    /// `memory-limit`, `fuel-limit`, `call-limit`, `sleep-limit`, `output-limit`,
-    /// `bad-output`, `internal`.
-    pub async fn run(&self, attempt: Attempt, wall: Arc<dyn Wall>) -> Result<Json, Fault> {
-        call::run(&self.0, attempt, wall).await
+    pub async fn run(&self, mut attempt: Attempt, wall: Arc<dyn Wall>) -> Ended {
+        let taping = std::mem::replace(&mut attempt.taping, Taping::Off);
+        call::run(&self.0, attempt, Tape::new(taping), wall).await
     }
+
+    /// Runs one attempt on a tape and nothing else: no world is behind it. A guest that
+    /// asks for more than the tape holds ends with a [`Divergence`].
+    pub async fn rehearse(&self, attempt: Attempt, entries: Vec<Arc<TapeEntry>>) -> Ended {
+        call::run(&self.0, attempt, Tape::rehearsal(entries), Arc::new(Nowhere)).await
+    }
+}
+
+/// The wall of a rehearsal. No call gets so far.
+struct Nowhere;
+
+impl Wall for Nowhere {
+    fn intend(
+        &self,
+        _calls: Vec<Call>,
+        _heard: Vec<Arc<TapeEntry>>,
+    ) -> BoxFuture<'_, Result<Durable, WallError>> {
+        Box::pin(async { Err(WallError("a rehearsal changes nothing".to_owned())) })
+    }
+    fn outcome(&self, _calls: Vec<Call>) {}
+    fn progress(&self, _done: u64, _total: Option<u64>, _message: String) {}
 }
 
 fn unread(error: &io::Error) -> String {

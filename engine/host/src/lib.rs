@@ -14,11 +14,14 @@ mod guest;
 mod host;
 mod limits;
 mod plugin;
+mod tape;
 mod text;
 mod trap;
 
 pub use capability::redis::is_read as redis_is_read;
 pub use host::{
-    Attempt, Context, Done, Host, Info, LoadError, Options, TAPE_VERSION, Wall, WallError,
+    Attempt, Context, Done, Durable, End, Ended, Host, Info, LoadError, Options, TAPE_VERSION,
+    Wall, WallError,
 };
 pub use plugin::Plugin;
+pub use tape::Divergence;

@@ -72,5 +72,7 @@ pub(crate) const LINE_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const CALL_TIMEOUT_MS_MAX: u32 = 600_000;
 /// A request as the journal and people see it.
 pub(crate) const REQUEST_TEXT_BYTES_MAX: usize = 200;
+/// The questions of one call as a tape shows them: a line a command.
+pub(crate) const TAPE_REQUEST_BYTES_MAX: usize = 2 * 1024;
 /// An outcome as the journal and people see it.
 pub(crate) const OUTCOME_TEXT_BYTES_MAX: usize = 200;

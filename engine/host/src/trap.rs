@@ -4,14 +4,16 @@
 use std::time::Duration;
 
 use baton_core::Json;
+use baton_core::limits::TAPE_BYTES_MAX;
 use baton_core::run::fault::Fault;
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::guest::Limiter;
 use crate::limits;
+use crate::tape::Divergence;
 
 /// A reason of the host's own to end a guest.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Stop {
     #[error("the attempt's time is over")]
     Deadline,
@@ -19,6 +21,16 @@ pub(crate) enum Stop {
     HostCalls,
     #[error("a sleep of {asked_ms} ms is too long")]
     Sleep { asked_ms: u32 },
+    #[error("the tape is full")]
+    TapeLimit,
+    #[error("{0}")]
+    Diverged(Box<Divergence>),
+}
+
+impl From<Divergence> for Stop {
+    fn from(divergence: Divergence) -> Self {
+        Self::Diverged(Box::new(divergence))
+    }
 }
 
 /// What the attempt was given, for the message.
@@ -84,6 +96,17 @@ fn kind(error: &wasmtime::Error, phase: Phase, limiter: &Limiter, given: &Given)
                     limits::SLEEP_MS_MAX
                 ),
             );
+        }
+        Some(Stop::TapeLimit) => {
+            return Fault::permanent(
+                "tape-limit",
+                format!(
+                    "the plugin of step \"{step}\" heard more than {TAPE_BYTES_MAX} bytes before a change, more than is kept to go on after a crash; the change was not sent: let a step of its own, granted reads only, do the long reading and give what it found, or split the step"
+                ),
+            );
+        }
+        Some(Stop::Diverged(divergence)) => {
+            return Fault::permanent("diverged", divergence.to_string());
         }
         None => {}
     }

@@ -55,7 +55,7 @@ async fn g7_a_looping_guest_ends_with_its_time_and_lets_others_run() {
     let mut interval = tokio::time::interval(Duration::from_millis(10));
     let fault = loop {
         tokio::select! {
-            ended = &mut run => break ended.unwrap_err(),
+            ended = &mut run => break ended.end.into_result().unwrap_err(),
             _ = interval.tick() => ticks += 1,
         }
     };
@@ -74,7 +74,7 @@ async fn a_sleeping_guest_ends_with_its_time() {
     assert_eq!(plugin.info().imports, ["baton:plugin/clock"]);
     let attempt = Attempt { timeout: Duration::from_millis(50), ..attempt(plugin) };
     let begun = Instant::now();
-    let fault = lab.host.run(attempt, Arc::new(Quiet::default())).await.unwrap_err();
+    let fault = lab.end(attempt, Arc::new(Quiet::default())).await.unwrap_err();
     assert_eq!(fault.code, "timeout");
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
@@ -204,7 +204,7 @@ async fn progress_reaches_the_wall_tamed() {
         )
     });
     let wall = Arc::new(Quiet::default());
-    lab.host.run(attempt(plugin), Arc::clone(&wall) as Arc<dyn Wall>).await.unwrap();
+    lab.end(attempt(plugin), Arc::clone(&wall) as Arc<dyn Wall>).await.unwrap();
     assert_eq!(*wall.0.lock().unwrap(), ["1/Some(2) half\\u{1b}[2J"]);
 }
 
@@ -244,7 +244,7 @@ async fn a_flood_of_log_lines_is_cut_and_cannot_forge_lines() {
         .with_writer(move || writer.clone())
         .finish();
     let logged = tracing::subscriber::set_default(subscriber);
-    lab.host.run(attempt(plugin), Arc::new(Quiet::default())).await.unwrap();
+    lab.end(attempt(plugin), Arc::new(Quiet::default())).await.unwrap();
     drop(logged);
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<Value> = text
@@ -343,7 +343,7 @@ async fn a_plugin_of_a_later_minor_version_links() {
     let later = guests::component(&guest.module(), &wit.replace("@1.0.0", "@1.7.0"));
     let lab = Lab::new();
     let plugin = lab.host.load_bytes("later.wasm", &later).unwrap();
-    assert!(lab.host.run(attempt(plugin), Arc::new(Quiet::default())).await.is_ok());
+    assert!(lab.end(attempt(plugin), Arc::new(Quiet::default())).await.is_ok());
 }
 
 #[test]

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_core::id::{AttemptId, RunId};
-use baton_core::run::event::{Begun, Call, Cause, Event, Outcome, Pin, Trigger, TriggerKind};
+use baton_core::run::event::{
+    Begun, Call, Cause, Event, Outcome, Pin, TapeEntry, Trigger, TriggerKind,
+};
 use baton_core::run::fault::Fault;
-use baton_core::run::{Effect, Invocation, Phase, RULES_VERSION, Run, apply, outstanding};
+use baton_core::run::{Effect, Invocation, Phase, RULES_VERSION, Run, Taping, apply, outstanding};
 use baton_core::workflow::plan::Plan;
 use baton_core::{Json, Millis};
-use baton_host::{Attempt, Context, Host, Plugin, Wall, WallError};
+use baton_host::{Attempt, Context, Durable, Host, Plugin, Wall, WallError};
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
@@ -155,8 +157,9 @@ impl<'e> Shell<'e> {
         let timeout = Duration::from_millis(timeout_ms);
         let host = self.host.clone();
         self.working.spawn(async move {
-            let work = Attempt { plugin, context, input, grants, timeout };
-            (attempt, host.run(work, Arc::new(Closed)).await)
+            let (input, taping) = (Arc::new(input), Taping::Off);
+            let work = Attempt { plugin, context, input, grants, timeout, taping };
+            (attempt, host.run(work, Arc::new(Closed)).await.end.into_result())
         });
         Ok(true)
     }
@@ -228,11 +231,16 @@ fn waits_until(effect: &Effect) -> Option<Millis> {
 struct Closed;
 
 impl Wall for Closed {
-    fn intend(&self, call: Call) -> BoxFuture<'_, Result<(), WallError>> {
-        let refused = format!("nothing may be changed here; it may not send `{}`", call.request);
+    fn intend(
+        &self,
+        calls: Vec<Call>,
+        _: Vec<Arc<TapeEntry>>,
+    ) -> BoxFuture<'_, Result<Durable, WallError>> {
+        let asked = calls.first().map_or("", |call| &call.request);
+        let refused = format!("nothing may be changed here; it may not send `{asked}`");
         Box::pin(async { Err(WallError(refused)) })
     }
-    fn outcome(&self, _: Call) {}
+    fn outcome(&self, _: Vec<Call>) {}
     fn progress(&self, _: u64, _: Option<u64>, _: String) {}
 }
 
@@ -247,7 +255,9 @@ mod tests {
         let request = "SET a 1".to_owned();
         for class in [CallClass::Idempotent, CallClass::Guarded, CallClass::Once] {
             let call = Call { index: 0, class, request: request.clone(), outcome: None };
-            let refused = Closed.intend(call).await.unwrap_err();
+            let Err(refused) = Closed.intend(vec![call], Vec::new()).await else {
+                panic!("a call of class {class:?} passed");
+            };
             assert!(refused.0.contains("may not send `SET a 1`"), "{refused}");
         }
     }

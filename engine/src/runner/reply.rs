@@ -4,7 +4,7 @@ use baton_core::run::event::Call;
 use baton_host::WallError;
 use tokio::sync::oneshot;
 
-use super::{Admission, BeginError, CommandError, Doing, Runner};
+use super::{Admission, BeginError, CommandError, Doing, Runner, Told};
 use crate::journal::AppendError;
 
 /// Somebody who waits, and what they are told if the batch is stored.
@@ -17,7 +17,8 @@ pub(super) enum Reply {
 /// A changing call that waits for its intent to be on disk.
 pub(super) struct Intent {
     pub(super) of: Doing,
-    pub(super) call: Call,
+    pub(super) told: Told,
+    pub(super) calls: Vec<Call>,
     pub(super) reply: oneshot::Sender<Result<(), WallError>>,
 }
 

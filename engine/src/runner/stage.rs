@@ -6,14 +6,13 @@ use std::sync::Arc;
 use baton_core::Millis;
 use baton_core::id::{AttemptId, RunId};
 use baton_core::run::event::{Call, Event};
-use baton_core::run::fault::Fault;
 use baton_core::run::{Effect, Illegal, Phase, Run, outstanding, step};
 use baton_core::workflow::plan::Plan;
 use tokio::sync::oneshot;
 
 use super::index::Index;
 use super::reply::{Intent, Reply};
-use super::{CLOSED_RUNS_MAX, CommandError, Doing, Input, Live, RETRY_AFTER, Runner};
+use super::{CLOSED_RUNS_MAX, CommandError, Doing, Input, Live, RETRY_AFTER, Runner, Told};
 use crate::journal::{AppendError, Batch, Closed, Entry};
 
 /// A batch in the making: what goes to disk, what is owed after, and how to go back.
@@ -27,7 +26,7 @@ pub(super) struct Stage {
     pub(super) end: Vec<Doing>,
     replies: Vec<Reply>,
     /// Facts that must not be lost if the journal refuses the batch.
-    facts: Vec<Input>,
+    pub(super) facts: Vec<Input>,
     /// Outcomes that this batch carries; they too.
     outcomes: Vec<(RunId, AttemptId, Call)>,
     closed: Vec<Closed>,
@@ -88,18 +87,17 @@ impl Runner {
                 let answer = self.answer(stage, &run, &step, item, answer);
                 stage.replies.push(Reply::Command(reply, answer));
             }
-            Input::Intend { of, call, reply } => {
-                let event =
-                    Event::Called { at: stage.now, attempt: of.attempt, call: call.clone() };
-                self.flush_outcomes(stage, &of.run);
+            Input::Intend { of, told, calls, reply } => {
+                // Its outcomes are put back with the batch, if it must be.
+                let again = Told { outcomes: Vec::new(), ..told.clone() };
                 let answer = self
-                    .event(stage, &of.run, event)
+                    .intend(stage, &of, told, &calls)
                     .map_err(|illegal| baton_host::WallError(illegal.to_string()));
-                stage.replies.push(Reply::Intend(Intent { of, call, reply }, answer));
+                stage.replies.push(Reply::Intend(Intent { of, told: again, calls, reply }, answer));
             }
-            Input::Outcome { of, call } => {
+            Input::Outcome { of, calls } => {
                 if let Some(live) = self.runs.get_mut(&of.run) {
-                    live.outcomes.push((of.attempt, call));
+                    live.outcomes.extend(calls.into_iter().map(|call| (of.attempt, call)));
                 }
             }
             Input::Progress { of, progress } => {
@@ -111,7 +109,7 @@ impl Runner {
                     self.changes.send_modify(|version| *version += 1);
                 }
             }
-            Input::Ended { of, result } => self.ended(stage, of, result),
+            Input::Ended { of, told, end } => self.ended(stage, of, told, end),
             Input::List { .. } | Input::Show { .. } | Input::Stats { .. } => reads.push(input),
             Input::Stop { grace_ms, reply } => self.drain(grace_ms, reply),
         }
@@ -139,23 +137,6 @@ impl Runner {
             Some(why) => CommandError::Illegal(format!("run {run} is unreadable: {why}")),
             None => CommandError::UnknownRun(run.clone()),
         }
-    }
-
-    fn ended(&mut self, stage: &mut Stage, of: Doing, result: Result<baton_core::Json, Fault>) {
-        self.tasks.remove(&of);
-        self.flush_outcomes(stage, &of.run);
-        if let Some(live) = self.runs.get_mut(&of.run) {
-            live.progress.remove(&of.attempt.place);
-        }
-        let (at, attempt) = (stage.now, of.attempt);
-        let event = match result.clone() {
-            Ok(output) => Event::Succeeded { at, attempt, output: Arc::new(output) },
-            Err(fault) => Event::Failed { at, attempt, fault, jitter: chance() },
-        };
-        if let Err(illegal) = self.event(stage, &of.run, event) {
-            tracing::debug!(run = %of.run, %illegal, "a late result is dropped");
-        }
-        stage.facts.push(Input::Ended { of, result });
     }
 
     /// Stages one event: checks it with the machine and moves the run in memory.
@@ -326,8 +307,8 @@ impl Runner {
         for reply in stage.replies {
             match reply {
                 // The step waits with its call: it has done nothing wrong.
-                Reply::Intend(Intent { of, call, reply }, Ok(())) if error.passes() => {
-                    stage.facts.push(Input::Intend { of, call, reply });
+                Reply::Intend(Intent { of, told, calls, reply }, Ok(())) if error.passes() => {
+                    stage.facts.push(Input::Intend { of, told, calls, reply });
                 }
                 reply => self.reply(reply, Some(error)),
             }
@@ -398,7 +379,7 @@ fn closed_in_short(run: &Run) -> Option<Closed> {
 }
 
 /// Chance for a back-off's jitter, from the random bits of a fresh id.
-fn chance() -> u16 {
+pub(super) fn chance() -> u16 {
     let id = uuid::Uuid::now_v7();
     u16::from_be_bytes([id.as_bytes()[14], id.as_bytes()[15]])
 }

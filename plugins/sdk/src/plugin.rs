@@ -15,7 +15,8 @@ pub struct About {
     /// Each Redis command it may send: `GET`, `CONFIG|GET`.
     pub redis_commands: &'static [&'static str],
     /// What should happen to an attempt that made changes and was cut off:
-    /// `rerun` (it converges by post-conditions) or `ask`.
+    /// `rerun` (it converges by post-conditions), `replay` (it goes on where it was, on
+    /// the answers that it had heard) or `ask`.
     pub when_interrupted: &'static str,
 }
 

@@ -113,6 +113,7 @@ fn error(error: redis::Error) -> RedisError {
         redis::ErrorKind::Protocol => ErrorKind::Protocol,
         redis::ErrorKind::Limit => ErrorKind::Limit,
         redis::ErrorKind::Internal => ErrorKind::Internal,
+        redis::ErrorKind::InDoubt => ErrorKind::InDoubt,
     };
     RedisError::new(kind, error.message)
 }

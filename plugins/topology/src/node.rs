@@ -94,7 +94,8 @@ impl Node {
                     | ErrorKind::Unauthorized
                     | ErrorKind::Protocol
                     | ErrorKind::Limit
-                    | ErrorKind::Internal => Health::Barred,
+                    | ErrorKind::Internal
+                    | ErrorKind::InDoubt => Health::Barred,
                 };
                 Self { health, error: Some(error.to_string()), ..Self::blank(address) }
             }

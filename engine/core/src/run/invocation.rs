@@ -132,6 +132,15 @@ impl Run {
         item.tapes[lane].as_ref().filter(|_| same)
     }
 
+    /// What `attempt`, which is under way, has heard and is on disk; none if its tape
+    /// has not begun.
+    pub fn tape(&self, attempt: AttemptId) -> Option<&[Arc<TapeEntry>]> {
+        let item = self.item(attempt.place)?;
+        let lane = attempt.side as usize;
+        let latest = item.numbers[lane] == attempt.number;
+        item.tapes[lane].as_ref().filter(|_| latest).map(|heard| heard.entries.as_slice())
+    }
+
     fn calls_of(&self, attempt: AttemptId) -> Vec<Call> {
         let Some(item) = self.item(attempt.place) else { return Vec::new() };
         let of_this = item.calls().iter().filter(|record| record.attempt == attempt);

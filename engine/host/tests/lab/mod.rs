@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use baton_core::run::event::Call;
+use baton_core::run::Taping;
+use baton_core::run::event::{Call, TapeEntry};
 use baton_core::run::fault::Fault;
 use baton_core::workflow::plan::Grants;
-use baton_host::{Attempt, Context, Host, Options, Plugin, Wall, WallError};
+use baton_host::{Attempt, Context, Durable, Host, Options, Plugin, Wall, WallError};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -33,7 +34,11 @@ impl Lab {
     }
 
     pub(crate) async fn run(&self, guest: Guest) -> Result<Value, Fault> {
-        self.host.run(attempt(self.load(&guest)), Arc::new(Quiet::default())).await
+        self.end(attempt(self.load(&guest)), Arc::new(Quiet::default())).await
+    }
+
+    pub(crate) async fn end(&self, attempt: Attempt, wall: Arc<dyn Wall>) -> Result<Value, Fault> {
+        self.host.run(attempt, wall).await.end.into_result()
     }
 }
 
@@ -59,9 +64,10 @@ pub(crate) fn attempt(plugin: Plugin) -> Attempt {
             attempt: 1,
             done: Vec::new(),
         },
-        input: json!({}),
+        input: Arc::new(json!({})),
         grants: Grants::default(),
         timeout: Duration::from_secs(20),
+        taping: Taping::Off,
     }
 }
 
@@ -70,10 +76,15 @@ pub(crate) fn attempt(plugin: Plugin) -> Attempt {
 pub(crate) struct Quiet(pub(crate) Mutex<Vec<String>>);
 
 impl Wall for Quiet {
-    fn intend(&self, _call: Call) -> BoxFuture<'_, Result<(), WallError>> {
-        Box::pin(std::future::ready(Ok(())))
+    fn intend(
+        &self,
+        _calls: Vec<Call>,
+        _heard: Vec<Arc<TapeEntry>>,
+    ) -> BoxFuture<'_, Result<Durable, WallError>> {
+        let stored: Durable = Box::pin(std::future::ready(Ok(())));
+        Box::pin(std::future::ready(Ok(stored)))
     }
-    fn outcome(&self, _call: Call) {}
+    fn outcome(&self, _calls: Vec<Call>) {}
     fn progress(&self, done: u64, total: Option<u64>, message: String) {
         self.0.lock().unwrap().push(format!("{done}/{total:?} {message}"));
     }

@@ -3,7 +3,7 @@
 use super::gate::Mode;
 use super::lab::{Lab, asking, doing, manual, sleeping};
 use crate::journal::AppendError;
-use crate::runner::{CommandError, Input};
+use crate::runner::CommandError;
 use baton_core::run::event::Event;
 use serde_json::json;
 
@@ -105,7 +105,6 @@ async fn a_record_that_can_never_be_stored_costs_its_run_alone() {
     assert!(view.note.unwrap().contains("too large"));
     lab.answer(&good, "ok", true).await.unwrap();
     lab.state(&good, "succeeded").await;
-    let late = Input::Ended { of: doing(&bad, 0, 1), result: Ok(json!({})) };
-    lab.handle.inbox.send(late).await.unwrap();
+    lab.end(doing(&bad, 0, 1), Ok(json!({}))).await;
     lab.run(manual("ask")).await;
 }

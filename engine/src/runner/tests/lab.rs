@@ -10,13 +10,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use baton_core::Json;
-use baton_core::id::{AttemptId, Place, RunId, Side, StepId};
+use baton_core::id::{AttemptId, Digest, Place, RunId, Side, StepId};
 use baton_core::run::event::{
-    Answer, Call, CallClass, Cause, Dedup, Event, Outcome, Trigger, TriggerKind,
+    Answer, Call, CallClass, Cause, Dedup, Event, Outcome, TapeEntry, Trigger, TriggerKind,
 };
 use baton_core::run::fault::Fault;
 use baton_core::workflow::{Library, PluginFacts, check};
-use baton_host::{Host, Options, Plugin};
+use baton_host::{End, Host, Options, Plugin};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -26,7 +26,7 @@ use super::gate::{Gate, Mode};
 use crate::journal::{Journal, MemoryJournal};
 use crate::runner::view::{RunView, StepView};
 use crate::runner::{
-    Admission, Begin, BeginError, Bounds, CommandError, Doing, Handle, Input, Loaded, start,
+    Admission, Begin, BeginError, Bounds, CommandError, Doing, Handle, Input, Loaded, Told, start,
 };
 
 /// No test waits longer for anything.
@@ -104,6 +104,21 @@ pub(super) fn call(outcome: Option<&str>) -> Call {
         request: "INCR n".to_owned(),
         outcome: outcome.map(str::to_owned),
     }
+}
+
+/// What an attempt heard in the calls with these numbers.
+pub(super) fn told(indices: &[u32]) -> Told {
+    let entry = |index: &u32| {
+        Arc::new(TapeEntry {
+            index: *index,
+            function: "clock.now".to_owned(),
+            request: String::new(),
+            digest: Digest::of(b""),
+            answer: "1".into(),
+        })
+    };
+    let heard = indices.iter().map(entry).collect();
+    Told { input: Arc::new(json!({})), outcomes: Vec::new(), heard }
 }
 
 pub(super) fn step<'a>(view: &'a RunView, name: &str) -> &'a StepView {
@@ -229,19 +244,21 @@ impl Lab {
 
     /// Lets an attempt that runs end so.
     pub(super) async fn end(&self, of: Doing, result: Result<Json, Fault>) {
-        self.handle.inbox.send(Input::Ended { of, result }).await.unwrap();
+        let end = result.map_or_else(End::Fault, End::Output);
+        self.handle.inbox.send(Input::Ended { of, told: told(&[]), end }).await.unwrap();
     }
 
     /// Lets an attempt that runs change something.
     pub(super) async fn change(&self, of: &Doing) {
         self.intend(of).await.unwrap();
-        let input = Input::Outcome { of: of.clone(), call: call(Some("1")) };
+        let input = Input::Outcome { of: of.clone(), calls: vec![call(Some("1"))] };
         self.handle.inbox.send(input).await.unwrap();
     }
 
     pub(super) async fn intend(&self, of: &Doing) -> Result<(), baton_host::WallError> {
         let (reply, answer) = oneshot::channel();
-        let input = Input::Intend { of: of.clone(), call: call(None), reply };
+        let calls = vec![call(None)];
+        let input = Input::Intend { of: of.clone(), told: told(&[]), calls, reply };
         self.handle.inbox.send(input).await.unwrap();
         answer.await.unwrap()
     }

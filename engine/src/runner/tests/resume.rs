@@ -147,7 +147,7 @@ async fn a_late_outcome_changes_nothing() {
     lab.intend(&doing(&run, 0, 1)).await.unwrap();
     lab.end(doing(&run, 0, 1), Ok(json!({}))).await;
     lab.state(&run, "succeeded").await;
-    let late = Input::Outcome { of: doing(&run, 0, 1), call: call(Some("1")) };
+    let late = Input::Outcome { of: doing(&run, 0, 1), calls: vec![call(Some("1"))] };
     lab.handle.inbox.send(late).await.unwrap();
     lab.end(doing(&run, 0, 1), Ok(json!({}))).await;
     assert_eq!(lab.view(&run).await.steps[0].calls[0].outcome, None);

@@ -25,6 +25,9 @@ pub enum ErrorKind {
     Limit,
     /// The host could not do its part.
     Internal,
+    /// The attempt was cut off while this very request was on its way, and is
+    /// replayed. It may have been done and is not sent again: look, then decide.
+    InDoubt,
 }
 
 impl ErrorKind {
@@ -41,6 +44,7 @@ impl ErrorKind {
             Self::Protocol => "protocol",
             Self::Limit => "limit",
             Self::Internal => "internal",
+            Self::InDoubt => "in-doubt",
         }
     }
 

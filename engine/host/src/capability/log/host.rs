@@ -4,6 +4,7 @@ use super::{State, View};
 use crate::guest::wit::log::{Host, Level};
 use crate::host::Context;
 use crate::limits;
+use crate::tape::{Asked, Turn};
 use crate::text::tame;
 
 /// What becomes of one line.
@@ -33,8 +34,12 @@ impl State {
 
 impl Host for View<'_> {
     async fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
-        self.caller.take(1)?;
-        match self.state.admit(&message) {
+        let asked = || Asked::of("log.write").text(word(level)).text(&message).word(&message);
+        let line = self.state.admit(&message);
+        // What was said is not said again, but counts.
+        let Turn::Live(live) = self.caller.ask::<()>(asked)? else { return Ok(()) };
+        self.caller.tell(live, ());
+        match line {
             Line::Write(line) => write(&self.caller.context, level, &line),
             Line::Cut => write(
                 &self.caller.context,
@@ -48,6 +53,15 @@ impl Host for View<'_> {
             Line::Drop => {}
         }
         Ok(())
+    }
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
     }
 }
 

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use baton_core::run::event::Call;
 use futures::future::join_all;
 
-use super::grant::{self, Asker};
-use super::send::send;
-use super::{Known, Mode, View};
+use super::grant::{self, Asker, Pipeline};
+use super::send::{Sending, changing, send};
+use super::table::name_of;
+use super::{Known, Mode, View, secret};
 use crate::guest::wit::redis::{self, Error, ErrorKind, Host, Member, MemberKind, Reply, Request};
 use crate::limits;
+use crate::tape::{Asked, Divergence, Turn};
 use crate::text::tame;
+use crate::trap::Stop;
 
 type Outcome<T> = Result<T, Error>;
 
@@ -18,8 +22,13 @@ impl Host for View<'_> {
         &mut self,
         name: String,
     ) -> wasmtime::Result<Outcome<redis::Cluster>> {
-        self.caller.take(1)?;
-        Ok(self.describe(&name))
+        let asked = || Asked::of("redis.describe-cluster").text(&name).word(&name);
+        let live = match self.caller.ask(asked)? {
+            Turn::Heard(then) => return Ok(then),
+            Turn::Live(live) => live,
+        };
+        let cluster = self.describe(&name);
+        Ok(self.caller.tell(live, cluster))
     }
 
     async fn call(
@@ -29,8 +38,19 @@ impl Host for View<'_> {
         timeout_ms: u32,
     ) -> wasmtime::Result<Outcome<Vec<Outcome<Vec<Reply>>>>> {
         let commands = requests.iter().map(|request| request.commands.len()).sum::<usize>();
-        let first = self.caller.take(commands.max(1))?;
-        Ok(self.send(&cluster, requests, timeout_ms, first).await)
+        let numbers = commands.max(1);
+        let first = self.caller.take(numbers)?;
+        let numbers = u32::try_from(numbers).unwrap_or(u32::MAX);
+        let asked = || asked(&cluster, &requests, timeout_ms);
+        let live = match self.caller.tape.hear(first, numbers, asked)? {
+            Turn::Heard(then) => {
+                self.heed(&cluster, &requests);
+                return Ok(then);
+            }
+            Turn::Live(live) => live,
+        };
+        let answer = self.send(&cluster, requests, timeout_ms, first, &live.cut).await?;
+        Ok(self.caller.tell(live, answer))
     }
 }
 
@@ -72,29 +92,63 @@ impl View<'_> {
         requests: Vec<Request>,
         timeout_ms: u32,
         first: u32,
-    ) -> Outcome<Vec<Outcome<Vec<Reply>>>> {
+        cut: &[Call],
+    ) -> wasmtime::Result<Outcome<Vec<Outcome<Vec<Reply>>>>> {
+        let granted = self.granted(cluster, requests);
+        let (known, pipelines) = match (granted, cut) {
+            (Ok(granted), _) => granted,
+            (Err(refusal), []) => return Ok(Err(refusal)),
+            // It was let through before the crash; "nothing was sent" would be a lie.
+            (Err(refusal), [call, ..]) => {
+                let now = format!("it is refused: {}", refusal.message);
+                return Err(
+                    Stop::from(Divergence::in_flight(call.index, &call.request, &now)).into()
+                );
+            }
+        };
+        let time =
+            Duration::from_millis(u64::from(timeout_ms.clamp(1, limits::CALL_TIMEOUT_MS_MAX)));
+        let sendings = numbered(pipelines, first);
+        same_as_cut(&sendings, cut)?;
+        if sendings.iter().any(|sending| !sending.calls.is_empty()) {
+            self.caller.tape.may_change()?;
+        }
+        let (wall, tape) = (&*self.caller.wall, &self.caller.tape);
+        let mut sends = Vec::with_capacity(sendings.len());
+        for sending in sendings {
+            let slot = self.state.slot(cluster, &sending.pipeline.address);
+            let known = &known;
+            sends.push(async move { send(known, sending, cut, &slot, wall, tape, time).await });
+        }
+        Ok(Ok(join_all(sends).await))
+    }
+
+    /// What was said to connections that are gone with the crash.
+    fn heed(&mut self, cluster: &str, requests: &[Request]) {
+        for request in requests {
+            let slot = self.state.slot(cluster, &request.address);
+            // Between calls nobody holds it.
+            if let Ok(mut slot) = slot.try_lock() {
+                request.commands.iter().for_each(|words| slot.session.heed(&name_of(words)));
+            }
+        }
+    }
+
+    /// The requests as what may be sent, or why nothing is.
+    fn granted(
+        &self,
+        cluster: &str,
+        requests: Vec<Request>,
+    ) -> Outcome<(std::sync::Arc<Known>, Vec<Pipeline>)> {
         let known = self.known(cluster)?;
         bounded(&requests)?;
-        let pipelines = Asker {
+        let asker = Asker {
             step: &self.caller.context.step,
             cluster: &known.cluster,
             grants: &self.grants(cluster),
-        }
-        .check(requests)?;
-        let time =
-            Duration::from_millis(u64::from(timeout_ms.clamp(1, limits::CALL_TIMEOUT_MS_MAX)));
-        let wall = &*self.caller.wall;
-        let mut next = first;
-        let mut sends = Vec::with_capacity(pipelines.len());
-        for pipeline in pipelines {
-            let index = next;
-            // `call` took so many numbers, so they fit.
-            next += u32::try_from(pipeline.commands.len()).unwrap_or(u32::MAX - next);
-            let slot = self.state.slot(cluster, &pipeline.address);
-            let known = &known;
-            sends.push(async move { send(known, pipeline, &slot, wall, index, time).await });
-        }
-        Ok(join_all(sends).await)
+        };
+        let pipelines = asker.check(requests)?;
+        Ok((known, pipelines))
     }
 
     fn grants(&self, cluster: &str) -> Vec<super::RedisGrant> {
@@ -115,6 +169,54 @@ impl View<'_> {
             }
         })
     }
+}
+
+/// All of a call, for the tape.
+fn asked(cluster: &str, requests: &[Request], timeout_ms: u32) -> Asked {
+    let mut asking = Asked::of("redis.call").text(cluster).number(timeout_ms.into());
+    asking = asking.number(requests.len() as u64);
+    for request in requests {
+        asking = asking.text(&request.address).number(request.commands.len() as u64);
+        for command in &request.commands {
+            asking = asking.number(command.len() as u64);
+            asking = command.iter().fold(asking, |asking, word| asking.bytes(word));
+        }
+    }
+    asking.shown(requests.iter().flat_map(|request| {
+        request.commands.iter().map(|command| secret::show(&request.address, command))
+    }))
+}
+
+/// Numbers the commands and finds the changes among them.
+fn numbered(pipelines: Vec<Pipeline>, first: u32) -> Vec<Sending> {
+    let mut next = first;
+    let mut sendings = Vec::with_capacity(pipelines.len());
+    for pipeline in pipelines {
+        let calls = changing(&pipeline, next);
+        let first = next;
+        // `call` took so many numbers, so they fit.
+        next += u32::try_from(pipeline.commands.len()).unwrap_or(u32::MAX - next);
+        sendings.push(Sending { pipeline, first, calls });
+    }
+    sendings
+}
+
+/// What was in flight must be what is asked now: nothing else may take its place.
+fn same_as_cut(sendings: &[Sending], cut: &[Call]) -> Result<(), Stop> {
+    for call in cut {
+        let now = sendings.iter().flat_map(|sending| &sending.calls);
+        let same = now.clone().any(|now| {
+            now.index == call.index && now.class == call.class && now.request == call.request
+        });
+        if !same {
+            let now = now.clone().find(|now| now.index == call.index);
+            let now = now.map_or("the plugin does not ask for it".to_owned(), |now| {
+                format!("the plugin asked for {}", now.request)
+            });
+            return Err(Divergence::in_flight(call.index, &call.request, &now).into());
+        }
+    }
+    Ok(())
 }
 
 fn bounded(requests: &[Request]) -> Outcome<()> {

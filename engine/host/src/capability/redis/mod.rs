@@ -18,6 +18,7 @@ mod outcome;
 mod resp;
 mod secret;
 mod send;
+mod session;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use wasmtime::component::{HasData, Linker};
 
 use crate::guest::{Caller, wit};
 use connection::Connection;
+use session::Session;
 
 pub use class::is_read;
 pub use cluster::{Auth, Cluster, Mode, Secret, Tls};
@@ -65,9 +67,15 @@ impl Clusters {
     }
 }
 
-/// A place for one connection. Locked while it is in use, so that two requests
-/// to one member in one call go one after the other.
-type Slot = Arc<Mutex<Option<Connection>>>;
+/// A place for one connection, and what was said on it. Locked while it is in use, so
+/// that two requests to one member in one call go one after the other.
+#[derive(Default)]
+struct Held {
+    connection: Option<Connection>,
+    session: Session,
+}
+
+type Slot = Arc<Mutex<Held>>;
 
 /// What an attempt holds: its connections.
 pub(crate) struct State {

@@ -4,45 +4,68 @@ use std::time::Duration;
 
 use baton_core::run::event::{Call, CallClass};
 use baton_crash::{self as crash, Point};
-use futures::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::connection::{Connection, silent};
 use super::grant::{Command, Pipeline};
 use super::outcome::outcomes;
-use super::{Known, resp, secret};
+use super::{Held, Known, resp, secret};
 use crate::guest::wit::redis::{Error, ErrorKind, Node};
 use crate::host::Wall;
+use crate::tape::Tape;
 
-/// Sends one pipeline. `first` is the number of its first command among the
-/// host calls of the attempt.
+/// A pipeline that may be sent.
+pub(super) struct Sending {
+    pub(super) pipeline: Pipeline,
+    /// The number of its first command among the host calls of the attempt.
+    pub(super) first: u32,
+    /// Those of its commands that change something, without outcome.
+    pub(super) calls: Vec<Call>,
+}
+
+/// Sends one pipeline, unless it was on its way when the attempt was `cut` off and must
+/// not go twice.
 ///
 /// Connecting comes before the intents, so that a member that is gone leaves no
 /// doubt behind; the intents' way to the disk does not count as the member's time.
 pub(super) async fn send(
     known: &Known,
-    pipeline: Pipeline,
-    slot: &Mutex<Option<Connection>>,
+    sending: Sending,
+    cut: &[Call],
+    slot: &Mutex<Held>,
     wall: &dyn Wall,
-    first: u32,
+    tape: &Tape,
     time: Duration,
 ) -> Result<Vec<Vec<Node>>, Error> {
+    let Sending { pipeline, first, calls } = sending;
     let started = Instant::now();
+    let known_as = |call: &&Call| cut.iter().find(|known| known.index == call.index);
+    let (again, fresh): (Vec<&Call>, Vec<&Call>) =
+        calls.iter().partition(|call| known_as(call).is_some());
+    in_doubt(again.iter().filter_map(known_as))?;
+    let fresh: Vec<Call> = fresh.into_iter().cloned().collect();
     let mut slot = slot.lock().await;
     let address = &pipeline.address;
-    let kept = slot.take().and_then(|mut kept| kept.is_open().then_some(kept));
+    let kept = slot.connection.take().and_then(|mut kept| kept.is_open().then_some(kept));
     let mut connection = match kept {
         Some(connection) => connection,
-        None => Connection::open(known, address, pipeline.kind, started + time).await?,
+        None => {
+            still_said(address, slot.session.lose())?;
+            Connection::open(known, address, pipeline.kind, started + time).await?
+        }
     };
     let time = time.saturating_sub(started.elapsed());
 
-    let calls = changing(&pipeline, first);
     crash::point(if calls.is_empty() { Point::ReadBefore } else { Point::ChangeBefore });
-    if let Err(error) = intend(wall, &calls).await {
-        *slot = Some(connection);
-        return Err(error);
+    if !fresh.is_empty()
+        && let Err(error) = tape.intend(wall, &fresh).await
+    {
+        slot.connection = Some(connection);
+        return Err(Error {
+            kind: ErrorKind::Internal,
+            message: format!("nothing was sent: the intent could not be stored ({error})"),
+        });
     }
 
     if !calls.is_empty() {
@@ -59,14 +82,18 @@ pub(super) async fn send(
     }
     crash::point(if calls.is_empty() { Point::ReadAfter } else { Point::ChangeAfter });
     tell(wall, &pipeline.commands, &replies, first, calls);
+    // Whoever is told that it broke knows that what was said on it is gone.
+    let said = std::mem::take(&mut slot.session);
     ended.map_err(|error| doubted(error, &pipeline.commands, replies.len()))?;
     unauthorized(address, &replies)?;
-    *slot = Some(connection);
+    slot.connection = Some(connection);
+    slot.session = said;
+    pipeline.commands.iter().for_each(|command| slot.session.heed(&command.name));
     Ok(replies)
 }
 
 /// The calls of a pipeline that change something, without outcome.
-fn changing(pipeline: &Pipeline, first: u32) -> Vec<Call> {
+pub(super) fn changing(pipeline: &Pipeline, first: u32) -> Vec<Call> {
     pipeline
         .commands
         .iter()
@@ -81,21 +108,36 @@ fn changing(pipeline: &Pipeline, first: u32) -> Vec<Call> {
         .collect()
 }
 
-/// Puts all intents on disk, or fails and says of each that it was not sent.
-async fn intend(wall: &dyn Wall, calls: &[Call]) -> Result<(), Error> {
-    let stored = join_all(calls.iter().map(|call| wall.intend(call.clone()))).await;
-    let Some(error) = stored.iter().find_map(|stored| stored.as_ref().err()) else {
-        return Ok(());
+/// Refuses what was on its way and must not go again. What only sets something to
+/// what it may be already goes again, whole.
+fn in_doubt<'a>(cut: impl Iterator<Item = &'a Call>) -> Result<(), Error> {
+    let doubted: Vec<&Call> = cut.filter(|call| call.class > CallClass::Idempotent).collect();
+    let [first, rest @ ..] = doubted.as_slice() else { return Ok(()) };
+    let known = match &first.outcome {
+        Some(outcome) => format!("its outcome was: {outcome}"),
+        None => "no outcome is known".to_owned(),
     };
-    for (call, stored) in calls.iter().zip(&stored) {
-        if stored.is_ok() {
-            let outcome = Some("not sent: another intent could not be stored".to_owned());
-            wall.outcome(Call { outcome, ..call.clone() });
-        }
-    }
+    let more = match rest.len() {
+        0 => String::new(),
+        more => format!(", and {more} more of this request"),
+    };
     Err(Error {
-        kind: ErrorKind::Internal,
-        message: format!("nothing was sent: the intent could not be stored ({error})"),
+        kind: ErrorKind::InDoubt,
+        message: format!(
+            "the engine was cut off while it sent {} ({known}){more}: it may have been done, and is not sent again",
+            first.request
+        ),
+    })
+}
+
+/// Refuses to go on, on a new connection, with what was said on one that is gone.
+fn still_said(address: &str, lost: Option<&'static str>) -> Result<(), Error> {
+    let Some(lost) = lost else { return Ok(()) };
+    Err(Error {
+        kind: ErrorKind::Closed,
+        message: format!(
+            "the connection to {address} on which {lost} was said is gone, and nothing of this was sent: begin again with {lost}"
+        ),
     })
 }
 
@@ -111,11 +153,14 @@ fn tell(
         return;
     }
     let mut outcomes = outcomes(commands, replies);
-    for call in calls {
+    let known = calls.into_iter().filter_map(|call| {
         let at = (call.index - first) as usize;
-        if let Some(outcome) = outcomes.get_mut(at).and_then(Option::take) {
-            wall.outcome(Call { outcome: Some(outcome), ..call });
-        }
+        let outcome = outcomes.get_mut(at).and_then(Option::take)?;
+        Some(Call { outcome: Some(outcome), ..call })
+    });
+    let known: Vec<Call> = known.collect();
+    if !known.is_empty() {
+        wall.outcome(known);
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod grants;
+mod replay;
 mod resp;
 mod servers;
 mod wire;
@@ -9,14 +10,16 @@ mod wire;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use baton_core::run::event::{Call, CallClass};
+use baton_core::run::Taping;
+use baton_core::run::event::{Call, CallClass, TapeEntry};
 use baton_core::workflow::plan::RedisGrant;
 use futures::future::BoxFuture;
 
 use super::{Auth, Cluster, Clusters, Mode, State, View, class, table};
 use crate::guest::Caller;
 use crate::guest::wit::redis::{Error, Host as _, Reply, Request};
-use crate::host::{Context, Wall, WallError};
+use crate::host::{Context, Durable, Wall, WallError};
+use crate::tape::Tape;
 
 /// Text to a command; no quoting.
 pub(super) fn command(text: &str) -> Vec<Vec<u8>> {
@@ -55,6 +58,8 @@ fn grant(nodes: &[&str], commands: &[&str], keys: &[&str]) -> RedisGrant {
 #[derive(Default)]
 struct Journal {
     told: Mutex<Vec<String>>,
+    /// What a replay would be given, outcomes included.
+    kept: Mutex<(Vec<Arc<TapeEntry>>, Vec<Call>)>,
     /// Intents from this number on cannot be stored.
     full_from: Option<u32>,
 }
@@ -66,23 +71,44 @@ impl Journal {
 }
 
 impl Wall for Journal {
-    fn intend(&self, call: Call) -> BoxFuture<'_, Result<(), WallError>> {
-        Box::pin(async move {
+    fn intend(
+        &self,
+        calls: Vec<Call>,
+        heard: Vec<Arc<TapeEntry>>,
+    ) -> BoxFuture<'_, Result<Durable, WallError>> {
+        let full = calls.iter().any(|call| self.full_from.is_some_and(|from| call.index >= from));
+        if !full {
+            let (entries, kept) = &mut *self.kept.lock().unwrap();
+            entries.extend(heard.iter().cloned());
+            kept.extend(calls.iter().cloned());
+            let mut told = self.told.lock().unwrap();
+            told.extend(
+                heard.iter().map(|entry| format!("heard {} {}", entry.index, entry.function)),
+            );
+            told.extend(calls.into_iter().map(|call| {
+                assert_eq!(call.outcome, None);
+                let Call { index, class, request, .. } = call;
+                let command = request.split_once("> ").unwrap().1;
+                format!("intend {index} {class:?} {command}")
+            }));
+        }
+        let durable: Durable = Box::pin(async move {
             // On its way to the disk others run.
             tokio::task::yield_now().await;
-            if self.full_from.is_some_and(|from| call.index >= from) {
-                return Err(WallError("the disk is full".to_owned()));
-            }
-            assert_eq!(call.outcome, None);
-            let Call { index, class, request, .. } = call;
-            let command = request.split_once("> ").unwrap().1;
-            self.told.lock().unwrap().push(format!("intend {index} {class:?} {command}"));
-            Ok(())
-        })
+            if full { Err(WallError("the disk is full".to_owned())) } else { Ok(()) }
+        });
+        Box::pin(async { Ok(durable) })
     }
-    fn outcome(&self, call: Call) {
-        let Call { index, outcome, .. } = call;
-        self.told.lock().unwrap().push(format!("outcome {index} {}", outcome.unwrap()));
+    fn outcome(&self, calls: Vec<Call>) {
+        for call in &calls {
+            let kept = &mut self.kept.lock().unwrap().1;
+            let known = kept.iter_mut().find(|known| known.index == call.index);
+            known.unwrap().outcome.clone_from(&call.outcome);
+        }
+        self.told.lock().unwrap().extend(calls.into_iter().map(|call| {
+            let Call { index, outcome, .. } = call;
+            format!("outcome {index} {}", outcome.unwrap())
+        }));
     }
     fn progress(&self, _done: u64, _total: Option<u64>, _message: String) {}
 }
@@ -96,10 +122,10 @@ struct Attempt {
 
 impl Attempt {
     fn new(cluster: Cluster, grants: Vec<RedisGrant>) -> Self {
-        Self::with(cluster, grants, Journal::default())
+        Self::with(cluster, grants, Journal::default(), Taping::Off)
     }
 
-    fn with(cluster: Cluster, grants: Vec<RedisGrant>, journal: Journal) -> Self {
+    fn with(cluster: Cluster, grants: Vec<RedisGrant>, journal: Journal, taping: Taping) -> Self {
         let context = Context {
             run: "r-1".parse().unwrap(),
             workflow: "test".to_owned(),
@@ -112,7 +138,7 @@ impl Attempt {
         let wall: Arc<dyn Wall> = Arc::clone(&journal) as Arc<dyn Wall>;
         Self {
             state: State::new(Arc::new(Clusters::new(vec![cluster]).unwrap())),
-            caller: Caller::new(Arc::new(context), grants.into(), wall),
+            caller: Caller::new(Arc::new(context), grants.into(), wall, Tape::new(taping)),
             journal,
         }
     }
