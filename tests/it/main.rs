@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
 mod cli;
+mod disk;
 mod flaws;
+mod journal;
 mod lab;
 mod workflows;
