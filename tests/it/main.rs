@@ -6,8 +6,10 @@
 mod approvals;
 mod cli;
 mod crash;
+mod disk;
 mod flaws;
 mod house;
+mod journal;
 mod lab;
 mod plan;
 mod versions;
