@@ -11,8 +11,10 @@ mod client;
 mod failure;
 mod follow;
 mod graph;
+mod journal;
 mod load;
 mod out;
+mod plan;
 mod plugins;
 mod render;
 mod run;
@@ -98,6 +100,7 @@ struct Person {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Check(check::Check),
+    Plan(plan::Plan),
     Run(run::Run),
     Serve(serve::Serve),
     Runs(runs::Runs),
@@ -107,6 +110,7 @@ enum Verb {
     Reject(answer::Reject),
     Graph(graph::Graph),
     Plugins(plugins::Plugins),
+    Journal(journal::Journal),
 }
 
 /// How the process ends.
@@ -149,6 +153,7 @@ Exit codes: 0 done or succeeded, 1 failed, 2 bad file or usage, 4 timed out,
 
 First steps:
   baton check workflows/hello.toml     find every mistake in a workflow
+  baton plan workflows/hello.toml      see what it would do, changing nothing
   baton run workflows/hello.toml       run it and watch it
   baton serve                          take webhooks, watch, resume what is unfinished
   baton help run                       more on one verb";
@@ -178,6 +183,7 @@ impl Verb {
     async fn run(self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         match self {
             Self::Check(check) => check.run(global, out),
+            Self::Plan(plan) => plan.run(global, out).await,
             Self::Run(run) => run.run(global, out).await,
             Self::Serve(serve) => serve.run(global, out).await,
             Self::Runs(runs) => runs.run(global, out).await,
@@ -187,6 +193,7 @@ impl Verb {
             Self::Reject(reject) => reject.run(global, out).await,
             Self::Graph(graph) => graph.run(global, out),
             Self::Plugins(plugins) => plugins.run(global, out),
+            Self::Journal(journal) => journal.run(global, out),
         }
     }
 }
@@ -209,6 +216,12 @@ mod tests {
             assert!(verb.get_about().is_some(), "{name}");
             let example = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(example.contains(&format!("baton {name} ")), "{name}: {example}");
+            for below in verb.get_subcommands() {
+                let name = format!("{name} {}", below.get_name());
+                assert!(below.get_about().is_some(), "{name}");
+                let example = below.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(example.contains(&format!("baton {name}")), "{name}: {example}");
+            }
         }
     }
 }

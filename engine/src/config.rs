@@ -9,6 +9,7 @@
 mod cluster;
 mod flaw;
 mod reader;
+mod retention;
 mod secret;
 
 use std::net::SocketAddr;
@@ -23,6 +24,8 @@ pub use flaw::{ConfigError, Flaw};
 use flaw::{Flaws, shown};
 use reader::Section;
 pub use secret::{SecretError, Secrets};
+
+use crate::journal::Retention;
 
 /// A larger baton.toml is a mistake, not a configuration.
 const CONFIG_BYTES_MAX: usize = 1024 * 1024;
@@ -44,6 +47,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[retention]`.
+    pub retention: Retention,
     clusters: Vec<Declared>,
 }
 
@@ -131,11 +136,25 @@ impl Config {
         let server = Server::read(root.section("server", &mut flaws), env, &secrets, &mut flaws);
         let paths = Paths::read(root.section("paths", &mut flaws), env, folder, &mut flaws);
         let limits = Limits::read(root.section("limits", &mut flaws), env, &mut flaws);
+        let retention = retention::read(root.section("retention", &mut flaws), env, &mut flaws);
         let clusters =
             cluster::read_all(root.section("clusters", &mut flaws), folder, &secrets, &mut flaws);
         root.finish(&mut flaws);
         flaws.check()?;
-        Ok(Self { file: file.map(Path::to_owned), server, paths, secrets, limits, clusters })
+        Ok(Self {
+            file: file.map(Path::to_owned),
+            server,
+            paths,
+            secrets,
+            limits,
+            retention,
+            clusters,
+        })
+    }
+
+    /// The journal's folder.
+    pub fn journal(&self) -> PathBuf {
+        self.paths.data.join("journal")
     }
 
     /// Names of the declared clusters.

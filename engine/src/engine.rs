@@ -17,13 +17,17 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::http::{self, Catalog};
+use crate::http::{self, BrokenView, Catalog};
 use crate::journal::{Journal, SledJournal};
+use crate::library::versions;
 use crate::runner::view::RunView;
 use crate::runner::{self, Bounds, Handle, Loaded};
 use crate::trigger::webhook::Hooks;
 
 /// What an engine is started with; everything in it is checked.
+///
+/// What is broken is left out and named: an engine that does not start because of a
+/// bad file would hold up every unfinished run (docs/decisions/0012).
 pub struct Materials {
     /// baton.toml.
     pub config: Config,
@@ -33,6 +37,8 @@ pub struct Materials {
     pub plugins: BTreeMap<String, Plugin>,
     /// Workflows by name.
     pub plans: BTreeMap<String, Arc<Plan>>,
+    /// What is in the folders and cannot be served.
+    pub broken: Vec<BrokenView>,
 }
 
 /// Who may reach the engine.
@@ -52,6 +58,8 @@ pub struct Engine {
     pub listening: Option<SocketAddr>,
     /// Runs that were open in the journal and go on by themselves.
     pub resumed: usize,
+    /// What is there and not served, all told.
+    pub broken: Vec<BrokenView>,
     watches: Vec<JoinHandle<()>>,
     server: Option<Server>,
 }
@@ -88,14 +96,36 @@ impl StartError {
 /// # Errors
 /// If the journal is locked or unreadable, or the address cannot be listened on.
 pub async fn start(materials: Materials, doors: Doors) -> Result<Engine, StartError> {
-    let Materials { config, host, plugins, plans } = materials;
+    let Materials { config, host, mut plugins, mut plans, mut broken } = materials;
     // What can be refused is refused before anything is resumed.
     let listener = match doors {
         Doors::Open => Some(listen(&config).await?),
         Doors::Shut => None,
     };
+    let (journal, unkept) = open(&config, &plugins).await?;
+    for plugin in unkept {
+        // A run could not end on a build that is not in the journal.
+        plugins.remove(&plugin.name);
+        let uses = |plan: &Arc<Plan>| plan.plugins().contains(&plugin.name.as_str());
+        for name in plans.iter().filter(|(_, plan)| uses(plan)).map(|(name, _)| name) {
+            let why = format!("plugin `{}`: {}", plugin.name, plugin.why);
+            broken.push(BrokenView { kind: "workflow".to_owned(), name: name.clone(), why });
+        }
+        plans.retain(|_, plan| !uses(plan));
+        broken.push(plugin);
+    }
     let hooks = Hooks::new(&plans, &config.secrets, config.server.bind);
-    let journal = open(&config, &plugins).await?;
+    if doors == Doors::Open {
+        broken.extend(hooks.refused().iter().map(|(path, why)| BrokenView {
+            kind: "webhook".to_owned(),
+            name: path.clone(),
+            why: why.clone(),
+        }));
+    }
+    for one in &broken {
+        let BrokenView { kind, name, why } = one;
+        tracing::error!(kind, name, why, "not served; what is sound is, and unfinished runs go on");
+    }
     let bounds = Bounds {
         attempts_max: usize::try_from(config.limits.attempts_max).unwrap_or(usize::MAX),
         open_runs_max: usize::try_from(config.limits.open_runs_max).unwrap_or(usize::MAX),
@@ -104,10 +134,16 @@ pub async fn start(materials: Materials, doors: Doors) -> Result<Engine, StartEr
     let (handle, resumed) = runner::start(journal, host.clone(), loaded, bounds)
         .await
         .map_err(|error| StartError::new(error.to_string()))?;
-    let mut engine = Engine { handle, listening: None, resumed, watches: Vec::new(), server: None };
+    let mut engine = Engine {
+        handle,
+        listening: None,
+        resumed,
+        broken: broken.clone(),
+        watches: Vec::new(),
+        server: None,
+    };
     if let Some(listener) = listener {
-        let hooks = hooks.map_err(|problems| StartError::new(problems.join("\n")))?;
-        let catalog = Catalog::of(&plans, &plugins);
+        let catalog = Catalog::of(&plans, &plugins, broken);
         engine.serve(listener, hooks, catalog, &config)?;
         engine.watches = runner::watch::start(&engine.handle, &host, &plans, &plugins);
     }
@@ -123,43 +159,48 @@ async fn listen(config: &Config) -> Result<TcpListener, StartError> {
 }
 
 /// Opens the journal and keeps every plugin in it, so that a run can end on the
-/// build it began with whatever happens to the files.
+/// build it began with whatever happens to the files. Gives those that could not be
+/// kept.
 async fn open(
     config: &Config,
     plugins: &BTreeMap<String, Plugin>,
-) -> Result<Arc<dyn Journal>, StartError> {
-    let folder = config.paths.data.join("journal");
-    let files: Vec<(PathBuf, Digest)> = plugins
+) -> Result<(Arc<dyn Journal>, Vec<BrokenView>), StartError> {
+    let (folder, retention) = (config.journal(), config.retention);
+    let files: Vec<(String, PathBuf, Digest)> = plugins
         .iter()
         .map(|(name, plugin)| {
-            (config.paths.plugins.join(format!("{name}.wasm")), plugin.info().digest)
+            let file = config.paths.plugins.join(format!("{name}.wasm"));
+            (name.clone(), file, plugin.info().digest)
         })
         .collect();
-    let open = move || -> Result<Arc<dyn Journal>, StartError> {
+    let open = move || -> Result<(Arc<dyn Journal>, Vec<BrokenView>), StartError> {
         fs::create_dir_all(&folder).map_err(|error| {
             StartError::new(format!("cannot create {}: {error}", folder.display()))
                 .help("give the user that runs Baton the folder, or set [paths] data")
         })?;
-        let journal =
-            SledJournal::open(&folder).map_err(|error| StartError::new(error.to_string()))?;
-        for (file, digest) in files {
-            keep(&journal, &file, digest)?;
-        }
-        Ok(Arc::new(journal))
+        let journal = SledJournal::open_with(&folder, retention)
+            .map_err(|error| StartError::new(error.to_string()))?;
+        let kept = files.into_iter().filter_map(|(name, file, digest)| {
+            let why = keep(&journal, &file, digest).err()?;
+            Some(BrokenView { kind: "plugin".to_owned(), name, why })
+        });
+        let unkept = kept.collect();
+        Ok((Arc::new(journal), unkept))
     };
     tokio::task::spawn_blocking(open)
         .await
         .unwrap_or_else(|error| Err(StartError::new(error.to_string())))
 }
 
-fn keep(journal: &SledJournal, file: &Path, digest: Digest) -> Result<(), StartError> {
-    let failed = |why: String| StartError::new(format!("{}: {why}", file.display()));
-    let bytes = fs::read(file).map_err(|error| failed(error.to_string()))?;
+fn keep(journal: &SledJournal, file: &Path, digest: Digest) -> Result<(), String> {
+    let bytes = fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     if Digest::of(&bytes) != digest {
-        return Err(failed("the file changed while it was being loaded".to_owned())
-            .help("start again once it is at rest"));
+        let file = file.display();
+        return Err(format!(
+            "{file} changed while it was being loaded; start again once it is at rest"
+        ));
     }
-    journal.put_plugin(digest, &bytes).map_err(|error| failed(error.to_string()))
+    journal.put_plugin(digest, &bytes).map_err(|error| error.to_string())
 }
 
 /// Every run of the journal, newest first, read without an engine.
@@ -167,12 +208,12 @@ fn keep(journal: &SledJournal, file: &Path, digest: Digest) -> Result<(), StartE
 /// # Errors
 /// If the journal is locked or unreadable.
 pub fn archive(config: &Config) -> Result<Vec<RunView>, StartError> {
-    let folder = config.paths.data.join("journal");
+    let folder = config.journal();
     if !folder.exists() {
         return Ok(Vec::new());
     }
     let journal = SledJournal::open(&folder).map_err(|error| StartError::new(error.to_string()))?;
-    runner::archive(&journal).map_err(|error| StartError::new(error.to_string()))
+    runner::archive(&journal, &versions(config)).map_err(|error| StartError::new(error.to_string()))
 }
 
 impl Engine {

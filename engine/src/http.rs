@@ -19,6 +19,7 @@ mod catalog;
 mod health;
 mod hooks;
 mod idempotency;
+mod late;
 mod metrics;
 mod problem;
 mod runs;
@@ -33,7 +34,7 @@ use axum::routing::{get, post};
 use baton_core::Millis;
 use baton_host::capability::redis::Secret;
 
-pub use catalog::{Catalog, ParamView, PluginView, WorkflowView};
+pub use catalog::{BrokenView, Catalog, ParamView, PluginView, WorkflowView};
 pub use serve::serve;
 
 use crate::runner::Handle;

@@ -31,14 +31,23 @@
 //! an error at once, and the caller decides.
 
 mod blobs;
+mod check;
+mod compact;
+mod disk;
 mod envelope;
+mod export;
 mod folder;
 mod keys;
 mod ledger;
+mod log;
 mod mark;
 mod memory;
+mod on_disk;
 mod record;
+mod restore;
+mod room;
 mod sled;
+mod tend;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -47,9 +56,12 @@ use baton_core::Millis;
 use baton_core::id::{Digest, RunId};
 use baton_core::run::event::{Dedup, Event, Outcome, TriggerKind};
 
+pub use check::{Findings, check};
+pub use compact::{CompactError, Compacted, compact};
+pub use export::{ExportError, Exported, ImportError, IntoError, export, import, import_into};
 pub use folder::OpenError;
 pub use memory::MemoryJournal;
-pub use sled::SledJournal;
+pub use on_disk::SledJournal;
 
 /// One record, encoded. Larger ones are refused: a guest's output is bounded well below.
 pub const RECORD_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -59,8 +71,8 @@ pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 /// Batches that wait for the writer. More means that the disk has stalled; the caller
 /// should hear of it while memory lasts.
 pub const QUEUE_BATCHES_MAX: usize = 8_192;
-/// Encoded bytes at which a group is full (a batch is never cut): half of sled's segment,
-/// so that no segment is written over before a sync has passed; see [`SledJournal`].
+/// Encoded bytes at which a group is full (a batch is never cut): more would make the
+/// first ones wait for the last.
 pub const GROUP_BYTES_MAX: usize = 256 * 1024;
 
 /// Called once with what became of a batch: on the writer's thread, or on the caller's
@@ -82,6 +94,11 @@ pub trait Journal: Send + Sync + 'static {
     /// Queues a batch and returns at once. `done` is called once, after all of it is
     /// durable or has failed.
     fn append(&self, batch: Batch, done: Done);
+
+    /// Why nothing can be stored now, if so: a sentence. It goes away by itself.
+    fn stalled(&self) -> Option<String> {
+        None
+    }
 
     /// Every run that is not closed, in the order they began.
     ///
@@ -172,6 +189,20 @@ pub struct Unreadable {
     pub why: String,
 }
 
+/// How long closed runs are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Those that closed longer ago go, in milliseconds.
+    pub closed_ms_max: Millis,
+    /// The oldest of more than so many go.
+    pub closed_runs_max: u64,
+}
+
+impl Retention {
+    /// Nothing goes.
+    pub const FOR_EVER: Self = Self { closed_ms_max: Millis::MAX, closed_runs_max: u64::MAX };
+}
+
 /// Why a batch was not stored. Nothing of it is visible.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -190,12 +221,25 @@ pub enum AppendError {
         "the journal has {QUEUE_BATCHES_MAX} batches waiting: the disk has stalled or is too slow"
     )]
     Busy,
-    /// A large record's file could not be written. Later batches may succeed.
-    #[error("the journal could not write a large record: {0}")]
+    /// There is no room. Later batches succeed when there is.
+    #[error("the journal's disk is full ({0}): make room, and it goes on by itself")]
+    Full(String),
+    /// It could not be written. Later batches may succeed.
+    #[error("the journal could not write: {0}")]
     Unwritten(String),
-    /// The store has stopped; nothing succeeds until the journal is opened anew.
+    /// The writer is gone; nothing succeeds until the journal is opened anew.
     #[error("{0}")]
     Stopped(String),
+}
+
+impl AppendError {
+    /// Whether the same batch may be taken later.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Busy | Self::Full(_) | Self::Unwritten(_) => true,
+            Self::Refused { .. } | Self::Stopped(_) => false,
+        }
+    }
 }
 
 /// The journal could not answer.

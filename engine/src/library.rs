@@ -8,11 +8,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use baton_core::id::Digest;
 use baton_core::limits::WORKFLOW_BYTES_MAX;
 use baton_core::workflow::plan::Plan;
 use baton_core::workflow::{self, Flaws, PluginFacts};
 use baton_host::capability::redis::is_read;
 use baton_host::{Host, LoadError, Plugin};
+
+use crate::config::Config;
+use crate::runner::Versions;
 
 /// The plugins of one folder.
 pub struct Plugins {
@@ -166,6 +170,21 @@ impl Library {
             || flaws.to_string(),
             |source| flaws.render(&source.path.display().to_string(), &source.text),
         )
+    }
+}
+
+/// Digests of the files of the configured folders as they are now, whether they are
+/// sound or not; what cannot be read is left out.
+pub fn versions(config: &Config) -> Versions {
+    let digests = |folder: &Path, extension: &str| {
+        let found = files(folder, extension).unwrap_or_default().into_iter();
+        found
+            .filter_map(|(name, path)| Some((name, Digest::of(&std::fs::read(path).ok()?))))
+            .collect()
+    };
+    Versions {
+        workflows: digests(&config.paths.workflows, "toml"),
+        plugins: digests(&config.paths.plugins, "wasm"),
     }
 }
 

@@ -17,14 +17,18 @@ mod ephemeral;
 mod handle;
 mod index;
 mod owe;
+mod question;
 mod recover;
+pub mod rehearse;
 mod render;
+mod reply;
 mod report;
 mod stage;
 mod tell;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod versions;
 pub mod view;
 pub mod watch;
 
@@ -49,6 +53,7 @@ pub use handle::{Admission, Begin, BeginError, CommandError, Filter, Handle, Sta
 use index::Index;
 pub use render::archive;
 use timers::Timers;
+pub use versions::Versions;
 use view::{ProgressView, RunView, Summary};
 
 /// Inputs that wait for the loop. Senders wait when it is full.
@@ -83,8 +88,8 @@ pub(crate) enum Input {
         run: RunId,
         /// Of which step, by name.
         step: String,
-        /// Of which item.
-        item: u32,
+        /// Of which item; none: of a step without `for_each`.
+        item: Option<u32>,
         /// The answer.
         answer: Answer,
         /// Answered after the flush.
@@ -207,6 +212,8 @@ struct Runner {
     bounds: Bounds,
     runs: BTreeMap<RunId, Live>,
     unreadable: BTreeMap<RunId, String>,
+    /// Of what is loaded.
+    versions: Arc<Versions>,
     /// Newest last.
     closed: VecDeque<Closed>,
     index: Index,
@@ -277,6 +284,7 @@ pub async fn start(
     let (changes, seen) = signal::channel(0);
     let builds =
         loaded.plugins.values().map(|plugin| (plugin.info().digest, plugin.clone())).collect();
+    let versions = Arc::new(Versions::loaded(&loaded));
     let mut runner = Runner {
         journal,
         host,
@@ -284,6 +292,7 @@ pub async fn start(
         bounds,
         runs: BTreeMap::new(),
         unreadable: BTreeMap::new(),
+        versions,
         closed: VecDeque::new(),
         index: Index::default(),
         timers: Timers::default(),

@@ -3,7 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
+mod approvals;
 mod cli;
+mod crash;
 mod flaws;
+mod house;
 mod lab;
+mod plan;
+mod versions;
 mod workflows;

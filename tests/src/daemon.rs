@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -43,6 +44,15 @@ impl Home {
     }
 }
 
+/// What became of a start.
+#[derive(Debug)]
+pub enum Start {
+    /// It is ready.
+    Ready(Daemon),
+    /// It ended before that.
+    Ended(ExitStatus),
+}
+
 /// A running `baton serve`; killed on drop.
 #[derive(Debug)]
 pub struct Daemon {
@@ -56,6 +66,19 @@ impl Daemon {
     /// # Errors
     /// When it ends, or is not ready in time; with the end of its log.
     pub fn start(home: &Home) -> Result<Self> {
+        match Self::launch(home, &[])? {
+            Start::Ready(daemon) => Ok(daemon),
+            Start::Ended(status) => {
+                bail!("baton serve ended at its start ({status}):\n{}", home.last_lines())
+            }
+        }
+    }
+
+    /// The same with more variables in its environment; that it ends is no error.
+    ///
+    /// # Errors
+    /// When it is not ready in time; with the end of its log.
+    pub fn launch(home: &Home, variables: &[(&str, String)]) -> Result<Start> {
         let listening = home.folder.join("data/listening");
         // What a killed one left behind would be taken for the new address.
         match fs::remove_file(&listening) {
@@ -69,21 +92,22 @@ impl Daemon {
                 .environment
                 .iter()
                 .map(|(name, value)| (name.into(), value.into()))
+                .chain(variables.iter().map(|(name, value)| (name.into(), value.into())))
                 .collect(),
             folder: home.folder.clone(),
             log: log_file(home)?,
         })?;
         let ready = wait_for("baton serve is ready", READY_WITHIN, || {
-            if !process.running() {
-                return Some(None);
+            if let Some(status) = process.ended() {
+                return Some(Err(status));
             }
             let address = fs::read_to_string(&listening).ok()?.trim().parse().ok()?;
             let answer = web::get(address, "/readyz").ok()?;
-            (answer.status == 200).then_some(Some(address))
+            (answer.status == 200).then_some(Ok(address))
         });
         match ready {
-            Ok(Some(address)) => Ok(Self { process, address }),
-            Ok(None) => bail!("baton serve ended at its start:\n{}", home.last_lines()),
+            Ok(Ok(address)) => Ok(Start::Ready(Self { process, address })),
+            Ok(Err(status)) => Ok(Start::Ended(status)),
             Err(error) => Err(error.context(home.last_lines())),
         }
     }
@@ -101,6 +125,11 @@ impl Daemon {
     /// Whether the process exists.
     pub fn running(&mut self) -> bool {
         self.process.running()
+    }
+
+    /// How it ended; none while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
     }
 
     /// SIGKILL, and waits until it is gone.

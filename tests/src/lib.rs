@@ -8,6 +8,7 @@
 //! and by the kernel when this process dies in any other way.
 
 pub mod books;
+pub mod crash;
 pub mod daemon;
 pub mod history;
 pub mod keeper;

@@ -1,11 +1,11 @@
-//! The smallest HTTP/1.1 client that can talk to Baton: one request a
-//! connection, bodies with a length. No TLS, no chunks, no redirects.
+//! The smallest HTTP/1.1 client that can talk to Baton: one request a connection, or
+//! many on a [`Line`]; bodies with a length. No TLS, no chunks, no redirects.
 
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// A server on loopback answers within this or not at all.
@@ -60,19 +60,62 @@ pub fn post(
     send(address, "POST", path, headers, body)
 }
 
-fn send(
+/// A connection that is kept from one request to the next.
+#[derive(Debug)]
+pub struct Line {
+    stream: BufReader<TcpStream>,
+    address: SocketAddr,
+}
+
+impl Line {
+    /// Connects to `address`.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub fn open(address: SocketAddr) -> Result<Self> {
+        Ok(Self { stream: BufReader::new(connect(address)?), address })
+    }
+
+    /// `POST path` of JSON bytes. After an error the line is dead.
+    ///
+    /// # Errors
+    /// When there is no answer in time, or it is not HTTP.
+    pub fn post(&mut self, path: &str, body: &[u8]) -> Result<Answer> {
+        let head = head(self.address, "POST", path, "keep-alive", &[], body);
+        let stream = self.stream.get_mut();
+        stream.write_all(&[head.as_bytes(), body].concat())?;
+        let mut reply = String::new();
+        while !reply.ends_with("\r\n\r\n") {
+            let read = self.stream.read_line(&mut reply)?;
+            ensure!(read > 0, "the connection to {} ended", self.address);
+        }
+        let answer = parse(reply.as_bytes())?;
+        let length = answer.header("content-length").context("an answer without a length")?;
+        let mut body = vec![0; length.parse()?];
+        self.stream.read_exact(&mut body)?;
+        Ok(Answer { body: String::from_utf8(body)?, ..answer })
+    }
+}
+
+fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)
+        .with_context(|| format!("connect to {address}"))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+    Ok(stream)
+}
+
+fn head(
     address: SocketAddr,
     method: &str,
     path: &str,
+    connection: &str,
     headers: &[(&str, &str)],
     body: &[u8],
-) -> Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)
-        .with_context(|| format!("connect to {address}"))?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    stream.set_write_timeout(Some(ANSWER_WITHIN))?;
+) -> String {
     let mut head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: {connection}\r\n\
          Content-Length: {}\r\n",
         body.len()
     );
@@ -86,6 +129,18 @@ fn send(
         head.push_str("\r\n");
     }
     head.push_str("\r\n");
+    head
+}
+
+fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Answer> {
+    let mut stream = connect(address)?;
+    let head = head(address, method, path, "close", headers, body);
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
     let mut reply = Vec::new();

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 mod bench;
 mod ci;
+mod crashpoints;
 mod demo;
 mod install;
 mod plugins;
@@ -40,6 +41,8 @@ enum Verb {
     Tidy,
     /// Install the Debian packages that demo and tests need
     Install,
+    /// Kill the engine at every boundary, and hold it to its promises
+    Crashpoints(crashpoints::Wanted),
     /// Measure; results go to target/bench
     Bench(BenchArgs),
 }
@@ -94,6 +97,7 @@ fn perform(verb: &Verb) -> Result<()> {
         Verb::Plugins => plugins::build(&root),
         Verb::Tidy => tidy::tidy(&root),
         Verb::Install => install::redis().and_then(|()| plugins::ensure_toolchain()),
+        Verb::Crashpoints(wanted) => crashpoints::crashpoints(&root, wanted),
         Verb::Bench(BenchArgs { what }) => bench::bench(&root, *what),
     }
 }

@@ -1,4 +1,5 @@
-//! Builds the guests of `plugins/` into components: `target/plugins/<name>.wasm`.
+//! Builds the guests of `plugins/` into components: `target/plugins/<name>.wasm`, and
+//! those of `plugins/tests/`, which are not shipped, into `target/plugins-test/`.
 //!
 //! The toolchain is rustup's wasm target where it is there or can be added; else
 //! Debian's own compiler, which builds the standard library from its source
@@ -13,6 +14,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Where components go, below `target`: what is shipped, and what only tests use.
+const SHIPPED: &str = "plugins";
+const FOR_TESTS: &str = "plugins-test";
 
 /// `rustup target add` downloads some 30 MB; where there is no way to Rust's
 /// server it may hang rather than fail.
@@ -41,10 +46,12 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     let toolchain = toolchain(root)?;
     let modules = compile(root, &toolchain)?;
     ensure!(!modules.is_empty(), "plugins/ holds no guest (no cdylib was built)");
-    let folder = root.join("target/plugins");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    for folder in [SHIPPED, FOR_TESTS].map(|folder| root.join("target").join(folder)) {
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+    }
     for module in modules {
-        let path = folder.join(format!("{}.wasm", module.name));
+        let path = root.join("target").join(module.folder).join(format!("{}.wasm", module.name));
         let component = componentize(&module.path)
             .with_context(|| format!("cannot make a component of {}", module.path.display()))?;
         if write_if_changed(&path, &component)? {
@@ -150,6 +157,8 @@ fn apt_install() -> Result<()> {
 /// A guest's core module.
 struct Module {
     name: String,
+    /// Below `target`: where its component goes.
+    folder: &'static str,
     path: PathBuf,
 }
 
@@ -203,7 +212,10 @@ fn module(line: &str) -> Result<Option<Module>> {
         .find(|it| Path::new(it).extension().is_some_and(|end| end == "wasm"));
     Ok(match (is_guest, wasm, message["target"]["name"].as_str()) {
         (true, Some(path), Some(name)) => {
-            Some(Module { name: name.replace('_', "-"), path: path.into() })
+            let manifest = message["manifest_path"].as_str().unwrap_or_default();
+            let for_tests = manifest.contains("/plugins/tests/");
+            let folder = if for_tests { FOR_TESTS } else { SHIPPED };
+            Some(Module { name: name.replace('_', "-"), folder, path: path.into() })
         }
         _ => None,
     })
@@ -273,6 +285,20 @@ mod tests {
         let found = module(guest).unwrap().unwrap();
         assert_eq!((found.name.as_str(), found.path), ("redis-ping", "/t/redis_ping.wasm".into()));
         assert!(module(library).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_guest_of_the_tests_is_not_shipped() {
+        let guest = |place: &str| {
+            let line = serde_json::json!({
+                "reason": "compiler-artifact",
+                "manifest_path": format!("/b/plugins/{place}/Cargo.toml"),
+                "target": { "name": "g", "crate_types": ["cdylib"] },
+                "filenames": ["/t/g.wasm"],
+            });
+            module(&line.to_string()).unwrap().unwrap().folder
+        };
+        assert_eq!((guest("redis-ping"), guest("tests/torture")), ("plugins", "plugins-test"));
     }
 
     #[test]

@@ -17,11 +17,13 @@ use std::sync::Arc;
 use crate::Json;
 
 mod evaluate;
+mod partial;
 mod scan;
 mod template;
 #[cfg(test)]
 mod tests;
 
+pub use partial::{Known, Partial};
 pub(crate) use scan::Reference;
 use template::Node;
 

@@ -20,6 +20,7 @@ mod invocation;
 mod place;
 mod scope;
 mod settle;
+mod shared;
 #[cfg(test)]
 mod sim;
 mod state;
@@ -31,7 +32,8 @@ pub use apply::{Illegal, Next, apply, step};
 pub use effect::{Effect, outstanding};
 pub use fresh::Staleness;
 pub use invocation::{Done, Invocation, Replay, Taping};
-pub use place::{AttemptEnd, AttemptRecord, CallRecord, Item, Question, State};
+pub use place::{AnswerRecord, AttemptEnd, AttemptRecord, CallRecord, Item, Question, State};
+pub use shared::Shared;
 pub use state::{Ending, Joined, Phase, Refresh, Run, SkipReason, StepRun};
 
 /// Version of the rules: of [`event::Event`]'s meaning and of the transition table.

@@ -15,4 +15,5 @@ mod params;
 pub mod plan;
 
 pub use check::{Library, PluginFacts, check};
+pub use document::parse_duration;
 pub use flaw::{Flaw, Flaws};

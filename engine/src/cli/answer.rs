@@ -96,14 +96,14 @@ impl Question {
     }
 }
 
-/// `drain[2]` is item 2 of `drain`; a name alone is its item 0.
-fn place(text: &str) -> Result<(&str, u32), Failure> {
-    let Some((step, rest)) = text.split_once('[') else { return Ok((text, 0)) };
+/// `drain[2]` is item 2 of `drain`; a name alone is a step without items.
+fn place(text: &str) -> Result<(&str, Option<u32>), Failure> {
+    let Some((step, rest)) = text.split_once('[') else { return Ok((text, None)) };
     let item = rest.strip_suffix(']').and_then(|digits| digits.parse().ok());
     let item = item.ok_or_else(|| {
         Failure::bad(format!("`{text}` is no step")).help("write its name, or `name[item]`")
     })?;
-    Ok((step, item))
+    Ok((step, Some(item)))
 }
 
 #[cfg(test)]
@@ -112,8 +112,8 @@ mod tests {
 
     #[test]
     fn an_item_is_named_in_brackets() {
-        assert_eq!(place("go").ok(), Some(("go", 0)));
-        assert_eq!(place("drain[12]").ok(), Some(("drain", 12)));
+        assert_eq!(place("go").ok(), Some(("go", None)));
+        assert_eq!(place("drain[12]").ok(), Some(("drain", Some(12))));
         assert!(place("drain[x]").is_err() && place("drain[1").is_err());
     }
 }

@@ -1,8 +1,11 @@
 //! What people read: views in, text out. Everything here is pure.
 
 pub(super) mod graph;
+pub(super) mod journal;
 pub(super) mod live;
 pub(super) mod look;
+mod page;
+pub(super) mod plan;
 pub(super) mod plugins;
 pub(super) mod run;
 pub(super) mod runs;

@@ -67,7 +67,7 @@ pub(super) struct Run {
     server: Server,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -198,7 +198,9 @@ impl Kit {
             .collect();
         plans.insert(plan.name().to_owned(), Arc::clone(plan));
         let Plugins { loaded, .. } = &*self.library.plugins;
-        Materials { config: self.config, host: self.host, plugins: loaded.clone(), plans }
+        let (config, host) = (self.config, self.host);
+        // What else is in the folders was not asked for.
+        Materials { config, host, plugins: loaded.clone(), plans, broken: Vec::new() }
     }
 }
 
@@ -221,7 +223,7 @@ fn exit(view: &RunView) -> Exit {
 }
 
 /// Params as the workflow types them.
-fn params(plan: &Plan, given: &[(String, String)]) -> Result<Json, Failure> {
+pub(super) fn params(plan: &Plan, given: &[(String, String)]) -> Result<Json, Failure> {
     let mut params = Map::new();
     for (name, text) in given {
         let kind = plan.params().get(name).map_or(ParamKind::String, |param| param.kind);

@@ -1,8 +1,11 @@
 //! `baton serve`.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::sync::Arc;
 
+use baton_host::LoadError;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -14,12 +17,14 @@ use super::render::words::count;
 use super::{Exit, Global, load};
 use crate::config::Config;
 use crate::engine::{self, Doors, Engine, Materials};
+use crate::http::BrokenView;
 use crate::library::Library;
 
 /// Serve: take webhooks, watch, run, and go on with every unfinished run
 ///
-/// Loads the configured workflows and plugins, all of which must be sound, resumes
-/// what the journal holds, and writes the address it listens on to <data>/listening.
+/// Loads the configured workflows and plugins, resumes what the journal holds, and
+/// writes the address it listens on to <data>/listening. A file that is broken is named
+/// and not served; the rest is, and unfinished runs go on with what they began with.
 ///
 /// SIGTERM or Ctrl-C drains: no new triggers, running attempts may end within
 /// --drain; what is cut off goes on at the next start. A second signal ends at once,
@@ -30,7 +35,7 @@ Examples:
   baton serve --config /etc/baton/baton.toml
   BATON_SERVER_BIND=127.0.0.1:0 baton serve --log-format json
 
-Exit codes: 0 drained, 1 it could not start, 2 bad configuration or workflow.")]
+Exit codes: 0 drained, 1 it could not start, 2 bad configuration.")]
 pub(super) struct Serve {
     /// How the log on stderr is written
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -70,6 +75,15 @@ impl Serve {
             () = signals.next() => return Ok(Exit::Good),
         };
         out.print(&banner(&engine, workflows, plugins, out))?;
+        if !engine.broken.is_empty() {
+            let names = engine.broken.iter().map(|one| format!("{} {}", one.kind, one.name));
+            let names: Vec<String> = names.collect();
+            out.warn(&format!(
+                "not served: {}\nwhat they would start is not started until they are mended and this is started again; \
+                 `baton check` shows what is wrong with a workflow, `baton plugins` with a plugin",
+                names.join(", ")
+            ));
+        }
         tokio::select! {
             () = signals.next() => {}
             () = engine.halted() => {
@@ -91,37 +105,47 @@ impl Serve {
     }
 }
 
-/// Everything that is served, sound; or all that is wrong with it.
+/// Everything that is sound, and the names of what is not.
 fn materials(config: Config, out: &Out) -> Result<Materials, Failure> {
     load::data_folder(&config)?;
     let host = load::host(&config, config.clusters()?)?;
     let plugins = Arc::new(load::plugins(&config, &host, out));
+    let mut broken: Vec<BrokenView> = plugins.broken.iter().map(foreign).collect();
     let mut library = Library::new(Arc::clone(&plugins));
-    let mut sound = true;
-    for error in library.add_folder(&config.paths.workflows)? {
+    // A folder that cannot be read is told like a file that cannot: what the journal
+    // holds needs neither.
+    let unread = library.add_folder(&config.paths.workflows).unwrap_or_else(|error| vec![error]);
+    for error in unread {
+        let name = error.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        broken.push(BrokenView { kind: "workflow".to_owned(), name, why: error.to_string() });
         out.fail(&error.into());
-        sound = false;
     }
-    let mut plans = std::collections::BTreeMap::new();
+    let mut plans = BTreeMap::new();
     for name in library.sources.keys() {
-        match load::checked(&library, name, out) {
+        match library.check(name) {
             Ok(plan) => {
                 plans.insert(name.clone(), plan);
             }
-            Err(_) => sound = false,
+            Err(flaws) => {
+                out.complain(&library.render(name, &flaws));
+                load::explain_plugins(&library, flaws.flaws.iter().map(|flaw| flaw.code), out);
+                let first = flaws.flaws.first().map_or("", |flaw| flaw.message.as_str());
+                let why = format!("{}: {first}", count(flaws.flaws.len(), "flaw"));
+                broken.push(BrokenView { kind: "workflow".to_owned(), name: name.clone(), why });
+            }
         }
-    }
-    if !sound {
-        let folder = config.paths.workflows.display();
-        return Err(Failure::bad(format!("not everything in {folder} can be served")).help(
-            "mend the files above, or move them out of the folder; `baton check` shows the same",
-        ));
     }
     if plans.is_empty() {
         let folder = config.paths.workflows.display();
-        out.warn(&format!("there is no workflow in {folder}: nothing can be started"));
+        out.warn(&format!("there is no sound workflow in {folder}: nothing can be started"));
     }
-    Ok(Materials { config, host, plugins: plugins.loaded.clone(), plans })
+    Ok(Materials { config, host, plugins: plugins.loaded.clone(), plans, broken })
+}
+
+fn foreign(error: &LoadError) -> BrokenView {
+    let name = Path::new(&error.path).file_stem().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
+    BrokenView { kind: "plugin".to_owned(), name, why: error.message.clone() }
 }
 
 fn banner(engine: &Engine, workflows: usize, plugins: usize, out: &Out) -> String {

@@ -19,6 +19,19 @@ pub struct Catalog {
     pub workflows: Vec<WorkflowView>,
     /// Plugins by name.
     pub plugins: Vec<PluginView>,
+    /// What is in the folders and cannot be served.
+    pub broken: Vec<BrokenView>,
+}
+
+/// Something that is there and cannot be served.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BrokenView {
+    /// `workflow`, `plugin` or `webhook`.
+    pub kind: String,
+    /// Its name; a webhook's path.
+    pub name: String,
+    /// Why, and what to do.
+    pub why: String,
 }
 
 /// A loaded workflow.
@@ -78,11 +91,26 @@ pub struct PluginView {
 
 impl Catalog {
     /// What to show of what was loaded.
-    pub fn of(plans: &BTreeMap<String, Arc<Plan>>, plugins: &BTreeMap<String, Plugin>) -> Self {
+    pub fn of(
+        plans: &BTreeMap<String, Arc<Plan>>,
+        plugins: &BTreeMap<String, Plugin>,
+        broken: Vec<BrokenView>,
+    ) -> Self {
         Self {
             workflows: plans.values().map(|plan| WorkflowView::of(plan)).collect(),
             plugins: plugins.values().map(PluginView::of).collect(),
+            broken,
         }
+    }
+
+    /// Why a workflow that is there is not loaded.
+    pub(super) fn broken_workflow(&self, name: &str) -> Option<&BrokenView> {
+        self.broken.iter().find(|broken| broken.kind == "workflow" && broken.name == name)
+    }
+
+    /// Whether some workflow is not loaded, whose webhooks are so not known.
+    pub(super) fn lacks_workflows(&self) -> bool {
+        self.broken.iter().any(|broken| broken.kind == "workflow")
     }
 }
 
@@ -143,9 +171,13 @@ fn kind(kind: ParamKind) -> &'static str {
 }
 
 pub(super) async fn workflows(Shared(state): Shared<State>) -> Json<Value> {
-    Json(json!({ "workflows": state.catalog.workflows }))
+    let Catalog { workflows, broken, .. } = &*state.catalog;
+    let broken: Vec<&BrokenView> = broken.iter().filter(|one| one.kind != "plugin").collect();
+    Json(json!({ "workflows": workflows, "broken": broken }))
 }
 
 pub(super) async fn plugins(Shared(state): Shared<State>) -> Json<Value> {
-    Json(json!({ "plugins": state.catalog.plugins }))
+    let Catalog { plugins, broken, .. } = &*state.catalog;
+    let broken: Vec<&BrokenView> = broken.iter().filter(|one| one.kind == "plugin").collect();
+    Json(json!({ "plugins": plugins, "broken": broken }))
 }

@@ -20,7 +20,18 @@ pub(super) async fn ready(Shared(state): Shared<State>) -> Response {
         Err(problem) => return problem.into_response(),
     };
     if reasons.is_empty() {
-        Json(json!({ "ready": true })).into_response()
+        // Still 200: what is sound is served, and a 503 would keep senders from that.
+        let degraded: Vec<String> = state
+            .catalog
+            .broken
+            .iter()
+            .map(|broken| format!("{} `{}` is not served", broken.kind, broken.name))
+            .collect();
+        let mut body = json!({ "ready": true });
+        if !degraded.is_empty() {
+            body["degraded"] = json!(degraded);
+        }
+        Json(body).into_response()
     } else {
         let detail = reasons.join("; ");
         Problem::unavailable(detail).with("ready", false).with("reasons", reasons).into_response()

@@ -27,8 +27,7 @@ pub(super) async fn deliver(
     body: Body,
 ) -> Response {
     let Some(hook) = state.hooks.get(&path) else {
-        let detail = "no loaded workflow has a webhook with this path";
-        return Problem::new(StatusCode::NOT_FOUND, detail).into_response();
+        return not_served(&state, &path).into_response();
     };
     let answer = take(&state, hook, &headers, body).await;
     let outcome = match &answer {
@@ -48,6 +47,25 @@ pub(super) async fn deliver(
         }
         Err(problem) => problem.into_response(),
     }
+}
+
+/// 503 wherever the path may be one of ours: senders come again after a 503, and an
+/// incident must not be lost to a flaw in a file. Strangers learn no more than that.
+fn not_served(state: &State, path: &str) -> Problem {
+    if let Some(why) = state.hooks.refused().get(path) {
+        state.metrics.delivered(path, "unavailable");
+        tracing::error!(hook = path, why, "webhook delivery not taken");
+        return Problem::unavailable("this webhook cannot be served; the engine's log says why");
+    }
+    let detail = "no loaded workflow has a webhook with this path";
+    if state.catalog.lacks_workflows() {
+        tracing::error!(
+            hook = path,
+            "webhook delivery not taken: no loaded workflow has this path, but not every workflow is loaded"
+        );
+        return Problem::unavailable(format!("{detail}, but not every workflow is loaded"));
+    }
+    Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 async fn take(

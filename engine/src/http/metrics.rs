@@ -99,6 +99,10 @@ pub(super) async fn show(Shared(state): Shared<State>) -> Result<Response, Probl
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = engine(&mut text, &figures);
+    let name = "baton_not_served";
+    let _ =
+        head(&mut text, name, "gauge", "Files and webhooks that are there and cannot be served.");
+    let _ = sample(&mut text, name, &[], state.catalog.broken.len());
     let _ = served(&mut text, &state.metrics.counts());
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use super::hooks::admitted;
 use super::idempotency::Known;
 use super::problem::Problem;
-use super::{State, access, answer_of, body};
+use super::{State, access, answer_of, body, late};
 use crate::runner::view::{RunView, Summary};
-use crate::runner::{Admission, Begin, Filter};
+use crate::runner::{Admission, Begin, BeginError, CommandError, Filter};
 
 /// Params of a run are no place for data.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -132,7 +132,11 @@ pub(super) async fn begin(
     let trigger = Trigger { kind: TriggerKind::Manual, source: wish.who, dedup, evidence };
     let params = Value::Object(wish.params);
     let begin = Begin { workflow: wish.workflow, params, trigger };
-    let admission = answer_of(state.handle.begin(begin)).await??;
+    let admission = answer_of(state.handle.begin(begin)).await?.map_err(|error| {
+        let BeginError::UnknownWorkflow(name) = &error else { return Problem::from(error) };
+        let Some(broken) = state.catalog.broken_workflow(name) else { return error.into() };
+        Problem::unavailable(format!("workflow `{name}` cannot be run: {}", broken.why))
+    })?;
     if let Some(held) = held {
         held.keep(admission.run());
     }
@@ -168,12 +172,11 @@ pub(super) async fn cancel(
 #[serde(deny_unknown_fields)]
 struct Reply {
     step: String,
-    #[serde(default)]
-    item: u32,
+    item: Option<u32>,
     approved: bool,
     #[serde(default = "api")]
     who: String,
-    #[serde(default)]
+    /// Why: the answer may be asked about long after.
     reason: String,
 }
 
@@ -188,9 +191,20 @@ pub(super) async fn answer(
     bounded("step", &reply.step, NAME_CHARS_MAX)?;
     bounded("who", &reply.who, NAME_CHARS_MAX)?;
     bounded("reason", &reply.reason, REASON_CHARS_MAX)?;
-    let answer = event::Answer { approved: reply.approved, who: reply.who, reason: reply.reason };
-    answer_of(state.handle.answer(id.clone(), reply.step, reply.item, answer)).await??;
-    Ok(done(&id, "answered"))
+    if reply.reason.trim().is_empty() {
+        let detail = "`reason` is empty; write why, it is kept with the run";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+    }
+    let Reply { step, item, approved, who, reason } = reply;
+    let answer = event::Answer { approved, who, reason };
+    match answer_of(state.handle.answer(id.clone(), step.clone(), item, answer)).await? {
+        Ok(()) => Ok(done(&id, "answered")),
+        Err(error @ CommandError::Illegal(_)) => {
+            let view = answer_of(state.handle.run(id)).await?;
+            Err(view.and_then(|view| late::answer(&view, &step, item)).unwrap_or(error.into()))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn done(run: &RunId, outcome: &str) -> Response {

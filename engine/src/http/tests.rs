@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::serve::serve_within;
-use super::{Catalog, PluginView, State, router};
+use super::{BrokenView, Catalog, PluginView, State, router};
 use crate::runner::{Handle, Input};
 use crate::trigger::webhook::Hooks;
 use crate::trigger::webhook::tests::{loopback, secrets, webhook};
@@ -94,7 +94,7 @@ fn hooks() -> Hooks {
         webhook("open", WebhookFormat::Json, WebhookAuth::None),
         broken,
     ];
-    Hooks::gather(all.iter().map(|hook| ("failover", hook)), &secrets, loopback()).unwrap()
+    Hooks::gather(all.iter().map(|hook| ("failover", hook)), &secrets, loopback())
 }
 
 fn catalog() -> Catalog {
@@ -109,25 +109,44 @@ fn catalog() -> Catalog {
         input_schema: json!({}),
         output_schema: json!({}),
     };
-    Catalog { workflows: Vec::new(), plugins: vec![plugin] }
+    Catalog { workflows: Vec::new(), plugins: vec![plugin], broken: Vec::new() }
+}
+
+fn answer(mut inputs: mpsc::Receiver<Input>, mut play: impl FnMut(Input) + Send + 'static) {
+    tokio::spawn(async move {
+        while let Some(input) = inputs.recv().await {
+            play(input);
+        }
+    });
 }
 
 impl Server {
     /// Starts one whose loop answers with `play`.
-    async fn start(token: Option<&str>, mut play: impl FnMut(Input) + Send + 'static) -> Self {
-        let (server, mut inputs) = Self::start_with(token, SOON).await;
-        tokio::spawn(async move {
-            while let Some(input) = inputs.recv().await {
-                play(input);
-            }
-        });
+    async fn start(token: Option<&str>, play: impl FnMut(Input) + Send + 'static) -> Self {
+        let (server, inputs) = Self::start_with(token, SOON).await;
+        answer(inputs, play);
+        server
+    }
+
+    /// The same, where not everything could be loaded.
+    async fn lacking(broken: Vec<BrokenView>, play: impl FnMut(Input) + Send + 'static) -> Self {
+        let (server, inputs) = Self::of(Catalog { broken, ..catalog() }, None, SOON).await;
+        answer(inputs, play);
         server
     }
 
     /// Starts one whose loop is the receiver's holder.
     async fn start_with(token: Option<&str>, head: Duration) -> (Self, mpsc::Receiver<Input>) {
+        Self::of(catalog(), token, head).await
+    }
+
+    async fn of(
+        catalog: Catalog,
+        token: Option<&str>,
+        head: Duration,
+    ) -> (Self, mpsc::Receiver<Input>) {
         let (handle, inputs) = Handle::fake();
-        let state = State::new(handle, hooks(), catalog(), token.map(Secret::new));
+        let state = State::new(handle, hooks(), catalog, token.map(Secret::new));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

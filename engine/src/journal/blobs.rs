@@ -1,10 +1,13 @@
 //! Large content in files of its own, named by digest: `<2 hex digits>/<62 hex digits>`.
 //! A file stands under its name only when all of it is on disk.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use baton_core::id::Digest;
 
@@ -15,13 +18,22 @@ use super::folder::{create_durably, sync_folder};
 pub(super) struct Blobs {
     folder: PathBuf,
     drafts: AtomicU64,
+    /// Never removed while this process lives: plugins that new runs may begin with.
+    pinned: Mutex<BTreeSet<Digest>>,
+    /// Kept since a sweep began.
+    fresh: Mutex<BTreeSet<Digest>>,
 }
 
 impl Blobs {
     /// Makes the tree if need be, and clears what a crash left half written.
     pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
         create_durably(&folder)?;
-        let blobs = Self { folder, drafts: AtomicU64::new(0) };
+        let blobs = Self {
+            folder,
+            drafts: AtomicU64::new(0),
+            pinned: Mutex::default(),
+            fresh: Mutex::default(),
+        };
         match fs::remove_dir_all(blobs.drafts()) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -36,6 +48,7 @@ impl Blobs {
         if Digest::of(bytes) != digest {
             return Err("the bytes do not have that digest".to_owned());
         }
+        held(&self.fresh).insert(digest);
         let path = self.path(digest);
         let written = self.write(&path, bytes);
         written.map_err(|error| format!("{}: {error}", path.display()))
@@ -50,6 +63,51 @@ impl Blobs {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(format!("{}: {error}", path.display())),
         }
+    }
+
+    /// Never to be removed by this process.
+    pub(super) fn pin(&self, digest: Digest) {
+        held(&self.pinned).insert(digest);
+    }
+
+    /// From here on, what is kept is not removed by the next [`Self::remove_all_but`].
+    pub(super) fn watch(&self) {
+        held(&self.fresh).clear();
+    }
+
+    /// Removes what is not in `referred`, not pinned, and not kept since [`Self::watch`].
+    /// How many.
+    pub(super) fn remove_all_but(&self, referred: &BTreeSet<Digest>) -> io::Result<u64> {
+        let mut removed = 0;
+        for digest in self.all()? {
+            // Held while removing: who keeps the same content meanwhile writes it after.
+            let fresh = held(&self.fresh);
+            let needed = referred.contains(&digest)
+                || fresh.contains(&digest)
+                || held(&self.pinned).contains(&digest);
+            if !needed {
+                fs::remove_file(self.path(digest))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// All that is kept.
+    pub(super) fn all(&self) -> io::Result<Vec<Digest>> {
+        let mut all = Vec::new();
+        for folder in fs::read_dir(&self.folder)? {
+            let folder = folder?;
+            let first = folder.file_name();
+            let Some(first) = first.to_str().filter(|name| name.len() == 2) else { continue };
+            for file in fs::read_dir(folder.path())? {
+                let file = file?.file_name();
+                let digest = file.to_str().map(|rest| Digest::from_str(&format!("{first}{rest}")));
+                all.extend(digest.and_then(Result::ok));
+            }
+        }
+        all.sort();
+        Ok(all)
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -78,4 +136,8 @@ impl Blobs {
     fn drafts(&self) -> PathBuf {
         self.folder.join("drafts")
     }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics while it holds this lock")
 }

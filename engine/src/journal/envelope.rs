@@ -63,6 +63,12 @@ pub(super) fn unseal<'a>(label: &str, bytes: &'a [u8]) -> Result<(Place, &'a [u8
     }
 }
 
+/// The digest that a sealed record may refer to, its checksum not looked at.
+pub(super) fn referred(bytes: &[u8]) -> Option<[u8; 32]> {
+    let (head, body) = bytes.split_first_chunk::<HEAD_BYTES>()?;
+    body.try_into().ok().filter(|_| head[5] == 1)
+}
+
 /// A record that is whole, but of a kind that this Baton does not know.
 pub(super) fn newer(label: &str, what: &str) -> Unreadable {
     Unreadable {

@@ -3,22 +3,23 @@
 //! ```text
 //! format   `baton-journal 1`, written before anything else
 //! lock     held while a process has the journal; its pid
-//! store/   sled's own files
-//! stored   how much was stored, to notice a store that forgets
+//! log/     every change, synced before it is acknowledged
+//! store/   sled's own files: the same, in order; made again from the log where need be
+//! stored   how much there is, and whether the store can be believed
 //! blobs/   large records and plugins, by digest
 //! ```
+//! `store.damaged` and `log.damaged` are what was replaced, for a person to look at; they
+//! may be removed.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::room::{FREE_BYTES_MIN, free_bytes};
+
 /// Version of the folder that this Baton writes, and the newest it reads.
 pub(super) const FORMAT: u32 = 1;
 const FORMAT_WORD: &str = "baton-journal";
-
-/// Less than this free and a journal is not opened: sled writes ahead in segments of
-/// 512 KiB, and running into a full disk stops it.
-const FREE_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
 /// Why a journal could not be opened: what, where, what to do.
 #[derive(Debug, thiserror::Error)]
@@ -95,21 +96,18 @@ pub enum OpenError {
         /// What the store said.
         why: String,
     },
-    /// The store ends before what was acknowledged.
+    /// Log and store are gone, and something was acknowledged.
     #[error(
-        "the store of the journal in {} has lost records: it ends at batch {stored}, and \
-         {acknowledged} were acknowledged. Keep a copy of the folder, check the disk, and restore \
-         a backup. To go on with what is left, remove {}: runs may then do again what they have \
-         done since", .path.display(), .mark.display()
+        "the journal in {} is empty, and {acknowledged} batches were acknowledged: log and store \
+         are gone. Restore the folder from a backup. To begin with nothing, remove {}: what ran \
+         does not go on, and may be done again", .path.display(), .mark.display()
     )]
     Lost {
         /// Where.
         path: PathBuf,
         /// The file that remembers.
         mark: PathBuf,
-        /// Where the store ends.
-        stored: u64,
-        /// Where it should end, at least.
+        /// How much there was, at least.
         acknowledged: u64,
     },
     /// The system refused something else.
@@ -217,8 +215,7 @@ fn check_format(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
 }
 
 fn check_room(path: &Path) -> Result<(), OpenError> {
-    let stat = rustix::fs::statvfs(path).map_err(|error| OpenError::of(path, error.into()))?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let free = free_bytes(path).map_err(|error| OpenError::of(path, error))?;
     if free >= FREE_BYTES_MIN {
         return Ok(());
     }

@@ -6,7 +6,8 @@
 //! o <run>                  the run is open; when it began
 //! c <closed_at> <run>      the run is closed; in short
 //! x <run>                  the run is closed; when
-//! n                        number of the last batch, where a store keeps one
+//! u <run>                  the run may lack its end; why
+//! n                        how much there is, where a store keeps count
 //! ```
 //! Numbers are big-endian, so that their order is the keys' order.
 
@@ -30,8 +31,14 @@ pub(super) const CLOSED: u8 = b'c';
 /// Prefix of the index of closed runs, by run.
 const CLOSED_AT: u8 = b'x';
 
-/// Where the number of the last batch is.
-pub(super) const BATCH: &[u8] = b"n";
+/// Prefix of the index of runs that may lack their end.
+const DOUBT: u8 = b'u';
+
+/// Prefix of all records of all runs.
+pub(super) const RECORDS: &[u8] = &[RECORD];
+
+/// Where it says how much there is.
+pub(super) const COUNT: &[u8] = b"n";
 
 /// Prefix of all parts of all records of a run. No run id contains 0.
 pub(super) fn records(run: &RunId) -> Vec<u8> {
@@ -40,12 +47,41 @@ pub(super) fn records(run: &RunId) -> Vec<u8> {
     key
 }
 
-/// One part of a record.
-pub(super) fn part(run: &RunId, seq: u64, part: u16) -> Vec<u8> {
+/// Prefix of all parts of one record.
+pub(super) fn record(run: &RunId, seq: u64) -> Vec<u8> {
     let mut key = records(run);
     key.extend(seq.to_be_bytes());
+    key
+}
+
+/// One part of a record.
+pub(super) fn part(run: &RunId, seq: u64, part: u16) -> Vec<u8> {
+    let mut key = record(run, seq);
     key.extend(part.to_be_bytes());
     key
+}
+
+/// Whose record, its number and the part, of a key of a record.
+pub(super) fn part_of(key: &[u8]) -> Option<(RunId, u64, u16)> {
+    let (name, tail) = key.strip_prefix(RECORDS)?.split_last_chunk::<11>()?;
+    let (seq, part) = tail[1..].split_first_chunk::<8>()?;
+    let part = u16::from_be_bytes(part.try_into().ok()?);
+    Some((run(name)?, u64::from_be_bytes(*seq), part))
+}
+
+/// The run that a key is about; none: about all of them.
+pub(super) fn about(key: &[u8]) -> Option<RunId> {
+    match *key.first()? {
+        RECORD => part_of(key).map(|(run, _, _)| run),
+        OPEN | CLOSED_AT | DOUBT => run(&key[1..]),
+        CLOSED => closed_run(key),
+        _ => None,
+    }
+}
+
+/// Where it says that the run may lack its end.
+pub(super) fn doubt(run: &RunId) -> Vec<u8> {
+    with_run(DOUBT, run)
 }
 
 /// The record's number in a key that begins with `prefix`, as [`records`] gave it.

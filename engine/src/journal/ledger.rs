@@ -25,6 +25,9 @@ pub(super) trait Shelf: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Trouble>;
     /// All pairs whose key begins so, in order.
     fn forward(&self, prefix: &[u8]) -> Result<Vec<Pair>, Trouble>;
+    /// Pairs whose key begins so and comes after `after` (from the first if that is
+    /// empty), in order, at most `limit`.
+    fn after(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Pair>, Trouble>;
     /// Pairs from the last below `below` down to `prefix`, at most `limit`.
     fn backward(&self, prefix: &[u8], below: &[u8], limit: usize) -> Result<Vec<Pair>, Trouble>;
     /// Keeps bytes by digest, durably.
@@ -69,6 +72,11 @@ impl Scribe {
         Ok(changes)
     }
 
+    /// Nothing of what was staged has been applied: heads are looked up again.
+    pub(super) fn forget(&mut self) {
+        self.heads.clear();
+    }
+
     /// Everything staged has been applied.
     pub(super) fn applied(&mut self) {
         self.heads.retain(|_, head| *head != Head::Closed);
@@ -91,7 +99,7 @@ impl Scribe {
     ) -> Result<(), AppendError> {
         let head = match self.heads.get(&entry.run) {
             Some(head) => *head,
-            None => stored_head(store, &entry.run).map_err(AppendError::Stopped)?,
+            None => stored_head(store, &entry.run).map_err(unread)?,
         };
         check(entry, head).map_err(|why| refused(entry, why))?;
         write(store, entry, changes)?;
@@ -99,6 +107,11 @@ impl Scribe {
         self.heads.insert(entry.run.clone(), next);
         Ok(())
     }
+}
+
+/// The next batch may find the store mended.
+fn unread(trouble: Trouble) -> AppendError {
+    AppendError::Unwritten(format!("the store: {trouble}"))
 }
 
 fn refused(entry: &Entry, why: String) -> AppendError {
@@ -170,21 +183,32 @@ fn write<S: Shelf>(shelf: &S, entry: &Entry, changes: &mut Vec<Change>) -> Resul
     Ok(())
 }
 
+/// The open runs and when they began, in that order.
+pub(super) fn open_index<S: Shelf>(shelf: &S) -> Result<Vec<(u64, RunId)>, Trouble> {
+    let pairs = shelf.forward(&[keys::OPEN])?;
+    let known = pairs
+        .iter()
+        .filter_map(|(key, at)| Some((keys::number(at).unwrap_or(0), keys::open_run(key)?)));
+    let mut open: Vec<_> = known.collect();
+    open.sort();
+    Ok(open)
+}
+
 /// See [`super::Journal::open_runs`].
 pub(super) fn open_runs<S: Shelf>(shelf: &S) -> Result<Vec<(RunId, History)>, Trouble> {
-    let mut open: Vec<_> = shelf
-        .forward(&[keys::OPEN])?
-        .iter()
-        .filter_map(|(key, at)| Some((keys::number(at).unwrap_or(0), keys::open_run(key)?)))
-        .collect();
-    open.sort();
-    Ok(open
-        .into_iter()
-        .map(|(_, run)| {
-            let history = history(shelf, &run);
-            (run, history)
-        })
-        .collect())
+    let open = open_index(shelf)?.into_iter().map(|(_, run)| {
+        let history = history(shelf, &run);
+        (run, history)
+    });
+    Ok(open.collect())
+}
+
+/// Whether the records of all open runs can be read, whatever is in them.
+pub(super) fn probe<S: Shelf>(shelf: &S) -> Result<(), Trouble> {
+    for (_, run) in open_index(shelf)? {
+        shelf.forward(&keys::records(&run))?;
+    }
+    Ok(())
 }
 
 /// See [`super::Journal::closed_runs`].
@@ -224,17 +248,20 @@ pub(super) fn events<S: Shelf>(shelf: &S, run: &RunId) -> Result<Option<History>
     })))
 }
 
-fn summary(run: &RunId, value: &[u8]) -> Result<Closed, Unreadable> {
+pub(super) fn summary(run: &RunId, value: &[u8]) -> Result<Closed, Unreadable> {
     let label = summary_label(run);
     let (_, body) = envelope::unseal(&label, value)?;
     record::decode_closed(body).map_err(|what| envelope::newer(&label, &what))
 }
 
 fn history<S: Shelf>(shelf: &S, run: &RunId) -> History {
+    let unread =
+        |trouble| Unreadable { why: format!("the records of run {run} cannot be read: {trouble}") };
+    if let Some(why) = shelf.get(&keys::doubt(run)).map_err(unread)? {
+        return Err(Unreadable { why: String::from_utf8_lossy(&why).into_owned() });
+    }
     let prefix = keys::records(run);
-    let pairs = shelf.forward(&prefix).map_err(|trouble| Unreadable {
-        why: format!("the records of run {run} cannot be read: {trouble}"),
-    })?;
+    let pairs = shelf.forward(&prefix).map_err(unread)?;
     let mut sealed: Vec<Vec<u8>> = Vec::new();
     for (key, part) in pairs {
         let next = sealed.len() as u64;
@@ -248,6 +275,13 @@ fn history<S: Shelf>(shelf: &S, run: &RunId) -> History {
         return Err(missing(run, 0));
     }
     (0..).zip(&sealed).map(|(seq, sealed)| event(shelf, run, seq, sealed)).collect()
+}
+
+/// How a run began; none if its first record cannot be read.
+pub(super) fn beginning<S: Shelf>(shelf: &S, run: &RunId) -> Result<Option<Event>, Trouble> {
+    let parts = shelf.forward(&keys::record(run, 0))?;
+    let sealed: Vec<u8> = parts.into_iter().flat_map(|(_, part)| part).collect();
+    Ok(event(shelf, run, 0, &sealed).ok())
 }
 
 fn event<S: Shelf>(shelf: &S, run: &RunId, seq: u64, sealed: &[u8]) -> Result<Event, Unreadable> {

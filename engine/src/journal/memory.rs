@@ -126,6 +126,13 @@ impl Shelf for MemoryShelf {
         Ok(within.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
+    fn after(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Pair>, Trouble> {
+        let pairs = held(&self.pairs);
+        let from = if after.is_empty() { prefix.to_vec() } else { [after, &[0]].concat() };
+        let within = pairs.range(from..).take_while(|(key, _)| key.starts_with(prefix));
+        Ok(within.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
     fn backward(&self, prefix: &[u8], below: &[u8], limit: usize) -> Result<Vec<Pair>, Trouble> {
         let pairs = held(&self.pairs);
         let range = pairs.range(prefix.to_vec()..below.to_vec()).rev().take(limit);

@@ -261,7 +261,11 @@ impl Runner {
             return;
         }
         let begun = Arc::clone(live.run.begun());
-        let Some(plan) = self.loaded.plans.get(&begun.workflow).cloned() else { return };
+        let Some(plan) = self.loaded.plans.get(&begun.workflow).cloned() else {
+            let workflow = &begun.workflow;
+            tracing::error!(run = %closed.run, workflow, "a delivery came after its last assessment, and the workflow that would look again is not loaded: look yourself");
+            return;
+        };
         let trigger = Trigger {
             kind: TriggerKind::Reassess,
             source: closed.run.to_string(),
@@ -290,14 +294,37 @@ impl Runner {
         stage: &mut Stage,
         run: &RunId,
         step: &str,
-        item: u32,
+        item: Option<u32>,
         answer: Answer,
     ) -> Result<(), CommandError> {
         let live = self.runs.get(run).ok_or_else(|| self.not_open(run))?;
-        let place = Place { step: step_named(&live.plan, step)?, item };
+        let place = Place { step: step_named(&live.plan, step)?, item: item.unwrap_or(0) };
+        let told = live.run.step(place.step);
+        let is_fan = live.plan.step(place.step).for_each.is_some();
+        if is_fan && item.is_none() {
+            let message = format!(
+                "step `{step}` of run {run} is made of items, each with questions of its own: name one, as `{step}[0]`"
+            );
+            return Err(CommandError::Illegal(message));
+        }
+        if live.run.item(place).is_none() || (!is_fan && place.item > 0) {
+            let items = if is_fan { told.items().len() } else { 0 };
+            let message = match items.checked_sub(1) {
+                None => {
+                    format!("step `{step}` of run {run} has no items; name it without brackets")
+                }
+                Some(last) => format!(
+                    "step `{step}` of run {run} has no item {}; they are 0 to {last}",
+                    place.item
+                ),
+            };
+            return Err(CommandError::Illegal(message));
+        }
         let event = Event::Answered { at: stage.now, place, answer };
-        self.event(stage, run, event)
-            .map_err(|_| CommandError::Illegal(format!("step `{step}` of run {run} asks nothing")))
+        let item = item.map_or_else(String::new, |item| format!("[{item}]"));
+        self.event(stage, run, event).map_err(|_| {
+            CommandError::Illegal(format!("step `{step}{item}` of run {run} asks nothing"))
+        })
     }
 }
 

@@ -1,17 +1,20 @@
 //! A run in memory, for looking only: nothing is journaled, nothing can change.
 //!
-//! The same machine with a smaller shell: no child runs, no questions, no resume.
+//! The same machine with a smaller shell: no questions, no resume. A watch runs its
+//! detection in it ([`look`]); `baton plan` runs what only reads in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_core::Json;
-use baton_core::id::RunId;
-use baton_core::run::event::{Begun, Call, Event, Outcome, Pin, TapeEntry, Trigger, TriggerKind};
+use baton_core::id::{AttemptId, RunId};
+use baton_core::run::event::{
+    Begun, Call, Cause, Event, Outcome, Pin, TapeEntry, Trigger, TriggerKind,
+};
 use baton_core::run::fault::Fault;
 use baton_core::run::{Effect, Invocation, Phase, RULES_VERSION, Run, Taping, apply, outstanding};
 use baton_core::workflow::plan::Plan;
+use baton_core::{Json, Millis};
 use baton_host::{Attempt, Context, Durable, Host, Plugin, Wall, WallError};
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
@@ -28,49 +31,165 @@ pub async fn look(
     host: &Host,
     plugins: &BTreeMap<String, Plugin>,
 ) -> Result<(Outcome, Arc<Json>), String> {
-    let mut clock = Clock::default();
-    let begun = begun(plan, params, plugins)?;
-    let at = clock.now();
-    let mut run = fold(plan, None, &Event::Begun { at, begun: Arc::new(begun) })?;
-    let mut working = JoinSet::new();
+    let trigger = Trigger {
+        kind: TriggerKind::Watch,
+        source: plan.name().to_owned(),
+        dedup: None,
+        evidence: Arc::new(Json::Null),
+    };
+    let mut shell = Shell::begin(plan, params, trigger, host, plugins)?;
     loop {
-        if let Phase::Closed { outcome, output, .. } = run.phase() {
+        if let Phase::Closed { outcome, output, .. } = shell.run.phase() {
             return Ok((*outcome, Arc::clone(output)));
         }
-        let now = clock.now();
-        let mut next = None;
-        let mut idle = true;
-        for effect in outstanding(plan, &run) {
-            if let Some(at) = waits_until(&effect)
-                && at > now
-            {
-                next = Some(next.map_or(at, |known: u64| known.min(at)));
-                continue;
+        let owed = shell.owed();
+        match owed.due.first() {
+            Some(effect) => shell.perform(effect)?,
+            None if shell.wait(owed.next).await? => {}
+            None => return Err("it waits for something that never comes".to_owned()),
+        }
+    }
+}
+
+/// A run in memory, and the attempts that it waits for.
+pub(super) struct Shell<'e> {
+    plan: &'e Plan,
+    host: &'e Host,
+    plugins: &'e BTreeMap<String, Plugin>,
+    pub(super) run: Run,
+    clock: Clock,
+    working: JoinSet<(AttemptId, Result<Json, Fault>)>,
+}
+
+/// What the world owes the run.
+pub(super) struct Owed {
+    /// Now.
+    pub(super) due: BTreeSet<Effect>,
+    /// When the next of the rest is due, Unix ms.
+    pub(super) next: Option<Millis>,
+    /// The rest: timers.
+    pub(super) later: BTreeSet<Effect>,
+}
+
+impl<'e> Shell<'e> {
+    /// Begins a run of `plan`.
+    ///
+    /// # Errors
+    /// If the params do not fit or a plugin is missing.
+    pub(super) fn begin(
+        plan: &'e Plan,
+        params: &Json,
+        trigger: Trigger,
+        host: &'e Host,
+        plugins: &'e BTreeMap<String, Plugin>,
+    ) -> Result<Self, String> {
+        let begun = Arc::new(begun(plan, params, trigger, plugins)?);
+        let mut clock = Clock::default();
+        let at = clock.now();
+        let run = fold(plan, None, &Event::Begun { at, begun })?;
+        Ok(Self { plan, host, plugins, run, clock, working: JoinSet::new() })
+    }
+
+    pub(super) fn now(&mut self) -> Millis {
+        self.clock.now()
+    }
+
+    pub(super) fn owed(&mut self) -> Owed {
+        let now = self.clock.now();
+        let is_later = |effect: &Effect| waits_until(effect).is_some_and(|at| at > now);
+        let (later, due): (BTreeSet<_>, _) =
+            outstanding(self.plan, &self.run).into_iter().partition(is_later);
+        Owed { due, next: later.iter().filter_map(waits_until).min(), later }
+    }
+
+    pub(super) fn fold(&mut self, event: &Event) -> Result<(), String> {
+        self.run = fold(self.plan, Some(&self.run), event)?;
+        Ok(())
+    }
+
+    fn perform(&mut self, effect: &Effect) -> Result<(), String> {
+        let at = self.clock.now();
+        match *effect {
+            Effect::Invoke { attempt } => {
+                if self.start(attempt)? {
+                    return Ok(());
+                }
+                let step = &self.plan.step(attempt.place.step).name;
+                Err(format!("step `{step}` needs a journaled run"))
             }
-            idle = false;
-            run = perform(plan, &run, &effect, now, host, plugins, &mut working)?;
-            break;
+            Effect::Admit { .. } => self.fold(&Event::Admitted { at }),
+            Effect::Wake { place, .. } => self.fold(&Event::Woke { at, place }),
+            Effect::Stop { attempt } => {
+                self.working.abort_all();
+                let fault = Fault::permanent("stopped", "ended with its run");
+                self.fold(&Event::Failed { at, attempt, fault, jitter: 0 })
+            }
+            Effect::Deadline { .. } => self.fold(&Event::Cancelled { at, by: Cause::Timeout }),
+            Effect::Close => self.fold(&Event::Closed { at }),
         }
-        if !idle {
-            continue;
-        }
-        let pause = next.map(|at| Duration::from_millis(at - now));
+    }
+
+    /// Starts a plugin's attempt; gives whether it is one.
+    pub(super) fn start(&mut self, attempt: AttemptId) -> Result<bool, String> {
+        let at = self.clock.now();
+        let (name, input, grants, timeout_ms) = match self.run.invocation(self.plan, attempt) {
+            Ok(Invocation::Plugin { name, input, grants, timeout_ms, .. }) => {
+                (name, input, grants, timeout_ms)
+            }
+            Ok(Invocation::Child { .. } | Invocation::Report) => return Ok(false),
+            Err(fault) => {
+                self.fold(&Event::Started { at, attempt })?;
+                self.fold(&Event::Failed { at, attempt, fault, jitter: 0 })?;
+                return Ok(true);
+            }
+        };
+        let plugin = self.plugins.get(&name).cloned();
+        let plugin = plugin.ok_or_else(|| format!("plugin `{name}` is not loaded"))?;
+        self.fold(&Event::Started { at, attempt })?;
+        let context = Context {
+            run: self.run.id().clone(),
+            workflow: self.plan.name().to_owned(),
+            step: self.plan.step(attempt.place.step).name.clone(),
+            item: attempt.place.item,
+            attempt: attempt.number,
+            done: Vec::new(),
+        };
+        let timeout = Duration::from_millis(timeout_ms);
+        let host = self.host.clone();
+        self.working.spawn(async move {
+            let (input, taping) = (Arc::new(input), Taping::Off);
+            let work = Attempt { plugin, context, input, grants, timeout, taping };
+            (attempt, host.run(work, Arc::new(Closed)).await.end.into_result())
+        });
+        Ok(true)
+    }
+
+    /// Until an attempt ended or it is `next`; false: nothing will ever come.
+    pub(super) async fn wait(&mut self, next: Option<Millis>) -> Result<bool, String> {
+        let now = self.clock.now();
+        let pause = next.map(|at| Duration::from_millis(at.saturating_sub(now)));
         let ended = tokio::select! {
-            Some(ended) = working.join_next() => ended,
-            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => continue,
-            else => return Err("it waits for something that never comes".to_owned()),
+            Some(ended) = self.working.join_next() => ended,
+            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => return Ok(true),
+            else => return Ok(false),
         };
         let (attempt, result) = ended.map_err(|error| error.to_string())?;
-        let at = clock.now();
+        let at = self.clock.now();
         let event = match result {
             Ok(output) => Event::Succeeded { at, attempt, output: Arc::new(output) },
             Err(fault) => Event::Failed { at, attempt, fault, jitter: 0 },
         };
-        run = fold(plan, Some(&run), &event)?;
+        self.fold(&event)?;
+        Ok(true)
     }
 }
 
-fn begun(plan: &Plan, params: &Json, plugins: &BTreeMap<String, Plugin>) -> Result<Begun, String> {
+fn begun(
+    plan: &Plan,
+    params: &Json,
+    trigger: Trigger,
+    plugins: &BTreeMap<String, Plugin>,
+) -> Result<Begun, String> {
     let pin = |name: &str| {
         let info =
             plugins.get(name).ok_or_else(|| format!("plugin `{name}` is not loaded"))?.info();
@@ -83,12 +202,7 @@ fn begun(plan: &Plan, params: &Json, plugins: &BTreeMap<String, Plugin>) -> Resu
         children: BTreeMap::new(),
         plugins: plan.plugins().into_iter().map(pin).collect::<Result<_, String>>()?,
         params: Arc::new(plan.bind(params).map_err(|flaws| flaws.join("; "))?),
-        trigger: Trigger {
-            kind: TriggerKind::Watch,
-            source: plan.name().to_owned(),
-            dedup: None,
-            evidence: Arc::new(Json::Null),
-        },
+        trigger,
         key: None,
         queued: None,
         parent: None,
@@ -104,87 +218,13 @@ fn fold(plan: &Plan, run: Option<&Run>, event: &Event) -> Result<Run, String> {
     apply(plan, run, event).map_err(|illegal| illegal.to_string())
 }
 
-fn waits_until(effect: &Effect) -> Option<u64> {
+fn waits_until(effect: &Effect) -> Option<Millis> {
     match effect {
         Effect::Admit { not_before: at } | Effect::Wake { at, .. } | Effect::Deadline { at } => {
             Some(*at)
         }
         Effect::Invoke { .. } | Effect::Stop { .. } | Effect::Close => None,
     }
-}
-
-type Working = JoinSet<(baton_core::id::AttemptId, Result<Json, Fault>)>;
-
-fn perform(
-    plan: &Plan,
-    run: &Run,
-    effect: &Effect,
-    at: u64,
-    host: &Host,
-    plugins: &BTreeMap<String, Plugin>,
-    working: &mut Working,
-) -> Result<Run, String> {
-    let event = match *effect {
-        Effect::Invoke { attempt } => {
-            let invocation = run.invocation(plan, attempt);
-            let started = fold(plan, Some(run), &Event::Started { at, attempt })?;
-            match invocation {
-                Ok(Invocation::Plugin { name, input, grants, timeout_ms, .. }) => {
-                    let plugin = plugins
-                        .get(&name)
-                        .cloned()
-                        .ok_or_else(|| format!("plugin `{name}` is not loaded"))?;
-                    let context = Context {
-                        run: looking(),
-                        workflow: plan.name().to_owned(),
-                        step: plan.step(attempt.place.step).name.clone(),
-                        item: attempt.place.item,
-                        attempt: attempt.number,
-                        done: Vec::new(),
-                    };
-                    let timeout = Duration::from_millis(timeout_ms);
-                    let host = host.clone();
-                    working.spawn(async move {
-                        let (input, taping) = (Arc::new(input), Taping::Off);
-                        let attempt_of_host =
-                            Attempt { plugin, context, input, grants, timeout, taping };
-                        let ended = host.run(attempt_of_host, Arc::new(Closed)).await;
-                        (attempt, ended.end.into_result())
-                    });
-                    return Ok(started);
-                }
-                Ok(Invocation::Child { .. } | Invocation::Report) => {
-                    return Err(format!(
-                        "step `{}` needs a journaled run",
-                        plan.step(attempt.place.step).name
-                    ));
-                }
-                Err(fault) => {
-                    return fold(
-                        plan,
-                        Some(&started),
-                        &Event::Failed { at, attempt, fault, jitter: 0 },
-                    );
-                }
-            }
-        }
-        Effect::Admit { .. } => Event::Admitted { at },
-        Effect::Wake { place, .. } => Event::Woke { at, place },
-        Effect::Stop { attempt } => {
-            working.abort_all();
-            Event::Failed {
-                at,
-                attempt,
-                fault: Fault::permanent("stopped", "ended with its run"),
-                jitter: 0,
-            }
-        }
-        Effect::Deadline { .. } => {
-            Event::Cancelled { at, by: baton_core::run::event::Cause::Timeout }
-        }
-        Effect::Close => Event::Closed { at },
-    };
-    fold(plan, Some(run), &event)
 }
 
 /// The wall of a run that only looks: every change is refused.
@@ -197,9 +237,28 @@ impl Wall for Closed {
         _: Vec<Arc<TapeEntry>>,
     ) -> BoxFuture<'_, Result<Durable, WallError>> {
         let asked = calls.first().map_or("", |call| &call.request);
-        let refused = format!("a watch only looks; it may not send `{asked}`");
+        let refused = format!("nothing may be changed here; it may not send `{asked}`");
         Box::pin(async { Err(WallError(refused)) })
     }
     fn outcome(&self, _: Vec<Call>) {}
     fn progress(&self, _: u64, _: Option<u64>, _: String) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_core::run::event::CallClass;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_wall_lets_no_change_pass() {
+        let request = "SET a 1".to_owned();
+        for class in [CallClass::Idempotent, CallClass::Guarded, CallClass::Once] {
+            let call = Call { index: 0, class, request: request.clone(), outcome: None };
+            let Err(refused) = Closed.intend(vec![call], Vec::new()).await else {
+                panic!("{class:?} passed")
+            };
+            assert!(refused.0.contains("may not send `SET a 1`"), "{refused}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use baton_core::id::RunId;
 use baton_core::run::event::{Answer, Cause, Trigger};
 use baton_core::{Json, Millis};
+use baton_crash::{self as crash, Point};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Input;
@@ -133,10 +134,13 @@ impl Handle {
     /// # Errors
     /// See [`BeginError`].
     pub async fn begin(&self, begin: Begin) -> Result<Admission, BeginError> {
+        crash::point(Point::TriggerBefore);
         let (reply, answer) = oneshot::channel();
         let gone = || BeginError::Unavailable("the engine is stopping".to_owned());
         self.inbox.send(Input::Begin { begin, reply }).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        let answer = answer.await.map_err(|_| gone())?;
+        crash::point(Point::TriggerAfter);
+        answer
     }
 
     /// Ends a run.
@@ -147,7 +151,7 @@ impl Handle {
         self.command(|reply| Input::Cancel { run, by, reply }).await
     }
 
-    /// Answers a question of a run.
+    /// Answers a question of a run; `item` is of a `for_each`, and must be named there.
     ///
     /// # Errors
     /// See [`CommandError`].
@@ -155,7 +159,7 @@ impl Handle {
         &self,
         run: RunId,
         step: String,
-        item: u32,
+        item: Option<u32>,
         answer: Answer,
     ) -> Result<(), CommandError> {
         self.command(|reply| Input::Answer { run, step, item, answer, reply }).await

@@ -48,6 +48,10 @@ impl Runner {
             });
             match replayed {
                 Ok(live) => {
+                    let changed = self.versions.changed(live.run.begun()).join(", ");
+                    if !changed.is_empty() {
+                        tracing::warn!(run = %id, changed, "files have changed since the run began; it ends on what it began with");
+                    }
                     self.runs.insert(id, live);
                 }
                 Err(why) => self.set_aside(id, &why),

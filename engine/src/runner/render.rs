@@ -7,17 +7,17 @@ use baton_core::run::event::CallClass;
 use baton_core::run::event::Cause;
 use baton_core::run::fault::{Fault, FaultKind};
 use baton_core::run::{
-    AttemptEnd, AttemptRecord, Ending, Item, Phase, Question, Run, SkipReason, State, StepRun,
+    AttemptEnd, AttemptRecord, Ending, Item, Phase, Refresh, Run, SkipReason, State, StepRun,
 };
 use baton_core::workflow::plan::{Action, Plan};
 use baton_core::{Json, Millis};
 
 use super::recover::closed_run;
 use super::view::{
-    AttemptView, CallView, FaultView, JoinedView, ParentView, RunView, StepView, Summary,
-    TriggerView,
+    AgainView, AttemptView, BuildsView, CallView, FaultView, JoinedView, ParentView, RunView,
+    StepView, Summary, TriggerView,
 };
-use super::{Filter, Input, Live, Runner};
+use super::{Filter, Input, Live, Runner, Versions};
 use crate::journal::{Closed, Journal, JournalError};
 
 impl Runner {
@@ -33,6 +33,7 @@ impl Runner {
                 self.stats.queued = self.index.queued() as u64;
                 self.stats.attempts = self.tasks.len() as u64;
                 self.stats.unreadable = self.unreadable.len() as u64;
+                self.stats.stalled = self.journal.stalled();
                 let _ = reply.send(self.stats.clone());
             }
             Input::Begin { .. }
@@ -67,17 +68,19 @@ impl Runner {
     fn show(&mut self, id: RunId, reply: tokio::sync::oneshot::Sender<Option<RunView>>) {
         let now = self.clock.now();
         if let Some(live) = self.runs.get(&id) {
-            let _ = reply.send(Some(live.view(now)));
+            let mut view = live.view(now);
+            view.builds.changed = self.versions.changed(live.run.begun());
+            let _ = reply.send(Some(view));
             return;
         }
         if let Some(why) = self.unreadable.get(&id) {
             let _ = reply.send(Some(unreadable(&id, why, now)));
             return;
         }
-        let journal = Arc::clone(&self.journal);
+        let (journal, versions) = (Arc::clone(&self.journal), Arc::clone(&self.versions));
         tokio::task::spawn_blocking(move || {
             let view = closed_run(&*journal, &id).map(|known| match known {
-                Ok((plan, run)) => run_view(&plan, &run, now),
+                Ok((plan, run)) => versions.of(run_view(&plan, &run, now), run.begun()),
                 Err(why) => unreadable(&id, &why, now),
             });
             let _ = reply.send(view);
@@ -89,7 +92,7 @@ impl Runner {
 ///
 /// # Errors
 /// If the journal cannot be read.
-pub fn archive(journal: &dyn Journal) -> Result<Vec<RunView>, JournalError> {
+pub fn archive(journal: &dyn Journal, versions: &Versions) -> Result<Vec<RunView>, JournalError> {
     let mut clock = super::Clock::default();
     let now = clock.now();
     let mut ids: Vec<RunId> = journal.open_runs()?.into_iter().map(|(id, _)| id).collect();
@@ -99,7 +102,7 @@ pub fn archive(journal: &dyn Journal) -> Result<Vec<RunView>, JournalError> {
         Err((id, _)) => id,
     }));
     let view = |id: &RunId| match closed_run(journal, id)? {
-        Ok((plan, run)) => Some(run_view(&plan, &run, now)),
+        Ok((plan, run)) => Some(versions.of(run_view(&plan, &run, now), run.begun())),
         Err(why) => Some(unreadable(id, &why, now)),
     };
     let mut views: Vec<RunView> = ids.iter().filter_map(view).collect();
@@ -167,6 +170,7 @@ fn unreadable(id: &RunId, why: &str, now: Millis) -> RunView {
         closed_at: None,
         key: None,
         digest: String::new(),
+        builds: BuildsView::default(),
         params: Json::Null,
         trigger: TriggerView {
             kind: String::new(),
@@ -206,6 +210,7 @@ pub(super) fn run_view(plan: &Plan, run: &Run, now: Millis) -> RunView {
         closed_at: closed_at(run),
         key: begun.key.clone(),
         digest: plan.digest().to_string(),
+        builds: super::versions::builds(begun),
         params: (*begun.params).clone(),
         trigger: TriggerView {
             kind: begun.trigger.kind.as_str().to_owned(),
@@ -256,8 +261,8 @@ fn step_view(plan: &Plan, run: &Run, id: StepId) -> StepView {
     };
     let single = state.fan().is_none().then(|| &state.items()[0]);
     let blank = Item::default();
-    let item = single.unwrap_or(&blank);
-    let mut view = item_view(run, step.name.clone(), Place { step: id, item: 0 }, item);
+    let item = single.map_or(&blank, |item| item);
+    let mut view = item_view(plan, run, step.name.clone(), Place { step: id, item: 0 }, item);
     kind.clone_into(&mut view.kind);
     view.plugin = plugin;
     view.needs = step.needs.iter().map(|need| plan.step(*need).name.clone()).collect();
@@ -274,6 +279,7 @@ fn step_view(plan: &Plan, run: &Run, id: StepId) -> StepView {
         view.items = items
             .map(|(index, item)| {
                 item_view(
+                    plan,
                     run,
                     format!("{}[{index}]", step.name),
                     Place { step: id, item: index },
@@ -285,7 +291,19 @@ fn step_view(plan: &Plan, run: &Run, id: StepId) -> StepView {
         view.ended_at = view.items.iter().filter_map(|item| item.ended_at).max();
         view.output = state.output().map_or(Json::Null, |output| (*output).clone());
     }
+    view.again = state.refreshes().iter().map(|refresh| again(plan, refresh)).collect();
     view
+}
+
+fn again(plan: &Plan, refresh: &Refresh) -> AgainView {
+    let because = plan.step(refresh.because);
+    AgainView {
+        at: refresh.at,
+        before: plan.step(refresh.by).name.clone(),
+        because: because.name.clone(),
+        age_ms: refresh.age_ms,
+        fresh_for_ms: because.fresh_for_ms.unwrap_or_default(),
+    }
 }
 
 fn skip_note(plan: &Plan, state: &StepRun) -> Option<String> {
@@ -295,7 +313,8 @@ fn skip_note(plan: &Plan, state: &StepRun) -> Option<String> {
     }
 }
 
-fn item_view(run: &Run, name: String, place: Place, item: &Item) -> StepView {
+fn item_view(plan: &Plan, run: &Run, name: String, place: Place, item: &Item) -> StepView {
+    let question = super::question::asked(plan, run, place, item);
     let latest = item.history().iter().rev().find(|record| record.side == Side::Do);
     let child = latest.map(|record| {
         let attempt = AttemptId { place, side: Side::Do, number: record.number };
@@ -312,7 +331,8 @@ fn item_view(run: &Run, name: String, place: Place, item: &Item) -> StepView {
         always: false,
         started_at: item.history().first().map(|record| record.started_at),
         ended_at: ended_at(item),
-        attempts: item.history().iter().map(attempt_view).collect(),
+        attempts: attempts(item),
+        again: Vec::new(),
         output: item.output().map_or(Json::Null, |output| (**output).clone()),
         fault: item.fault().map(fault_view),
         calls: item
@@ -320,6 +340,7 @@ fn item_view(run: &Run, name: String, place: Place, item: &Item) -> StepView {
             .iter()
             .map(|record| CallView {
                 attempt: record.attempt.number,
+                side: side(record.attempt.side).to_owned(),
                 index: record.call.index,
                 class: class(record.call.class).to_owned(),
                 request: record.call.request.clone(),
@@ -327,7 +348,9 @@ fn item_view(run: &Run, name: String, place: Place, item: &Item) -> StepView {
             })
             .collect(),
         child,
-        question: question(item.work()).or_else(|| question(item.undo())),
+        question: question.as_ref().map(|(text, _)| text.clone()),
+        asks: question.map(|(_, asks)| asks),
+        answers: item.answers().iter().map(super::question::answer_view).collect(),
         progress: None,
         items: Vec::new(),
     }
@@ -375,6 +398,17 @@ fn item_state(item: &Item) -> &'static str {
     }
 }
 
+fn attempts(item: &Item) -> Vec<AttemptView> {
+    let mut views: Vec<AttemptView> = item.history().iter().map(attempt_view).collect();
+    for index in 1..views.len() {
+        let (before, rest) = views.split_at_mut(index);
+        rest[0].replayed = before
+            .iter()
+            .any(|earlier| earlier.number == rest[0].number && earlier.side == rest[0].side);
+    }
+    views
+}
+
 fn attempt_view(record: &AttemptRecord) -> AttemptView {
     let (end, fault) = match &record.end {
         None => ("running", None),
@@ -387,19 +421,23 @@ fn attempt_view(record: &AttemptRecord) -> AttemptView {
     };
     AttemptView {
         number: record.number,
-        side: match record.side {
-            Side::Do => "do",
-            Side::Undo => "undo",
-        }
-        .to_owned(),
+        side: side(record.side).to_owned(),
         started_at: record.started_at,
         ended_at: record.end.as_ref().map(|(at, _)| *at),
         end: end.to_owned(),
         fault,
+        replayed: false,
     }
 }
 
-fn fault_view(fault: &Fault) -> FaultView {
+pub(super) fn side(side: Side) -> &'static str {
+    match side {
+        Side::Do => "do",
+        Side::Undo => "undo",
+    }
+}
+
+pub(super) fn fault_view(fault: &Fault) -> FaultView {
     FaultView {
         kind: match fault.kind {
             FaultKind::Retryable => "retryable",
@@ -419,27 +457,4 @@ fn class(class: CallClass) -> &'static str {
         CallClass::Guarded => "guarded",
         CallClass::Once => "once",
     }
-}
-
-fn question(state: &State) -> Option<String> {
-    let State::Asking { question, .. } = state else { return None };
-    Some(match question {
-        Question::Approval { prompt } => prompt.clone(),
-        Question::Failed => "it failed: try again (approve), or give up (reject)?".to_owned(),
-        Question::Interrupted => {
-            "it was cut off after it may have changed something: run it again (approve), or give up (reject)?"
-                .to_owned()
-        }
-        Question::InDoubt => {
-            "a call that must happen at most once has no known outcome: look, then run it again (approve), or give up (reject)?"
-                .to_owned()
-        }
-        Question::Diverged => {
-            "replayed after a crash, it did not do again what it had done, and an at-most-once call was made: look, then run it again from the start (approve), or give up (reject)?"
-                .to_owned()
-        }
-        Question::Poison => {
-            "the engine died under it again and again: run it once more (approve), or give up (reject)?".to_owned()
-        }
-    })
 }

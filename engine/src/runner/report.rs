@@ -8,7 +8,7 @@ use baton_core::workflow::plan::Plan;
 use jiff::Timestamp;
 
 use super::render::run_view;
-use super::view::{RunView, StepView};
+use super::view::{AgainView, RunView, StepView};
 
 /// The run so far, for the person on call.
 pub(super) fn markdown(plan: &Plan, run: &Run, now: Millis) -> String {
@@ -66,12 +66,21 @@ fn timeline(view: &RunView) -> Vec<(Millis, String)> {
             .map(|joined| (joined.at, format!("{} `{}` joined", joined.kind, joined.source))),
     );
     for step in view.steps.iter().flat_map(|step| std::iter::once(step).chain(&step.items)) {
+        for again in &step.again {
+            let AgainView { at, before, because, age_ms, fresh_for_ms } = again;
+            let what = format!(
+                "`{}` sent back to look again before `{before}` acts: the output of `{because}` was {age_ms} ms old, {fresh_for_ms} ms are allowed",
+                step.name
+            );
+            rows.push((*at, what));
+        }
         for attempt in &step.attempts {
             let which = match (attempt.side.as_str(), attempt.number) {
                 ("do", 1) => String::new(),
                 (side, number) => format!(" ({side}, attempt {number})"),
             };
-            rows.push((attempt.started_at, format!("`{}`{which} started", step.name)));
+            let began = if attempt.replayed { "went on from its tape" } else { "started" };
+            rows.push((attempt.started_at, format!("`{}`{which} {began}", step.name)));
             let Some(ended_at) = attempt.ended_at else { continue };
             let why = attempt.fault.as_ref().map(|fault| format!(": {}", fault.message));
             let why = why.unwrap_or_default();

@@ -11,9 +11,8 @@ use baton_core::workflow::plan::Plan;
 use tokio::sync::oneshot;
 
 use super::index::Index;
-use super::{
-    Admission, BeginError, CLOSED_RUNS_MAX, CommandError, Doing, Input, Live, RETRY_AFTER, Runner,
-};
+use super::reply::{Intent, Reply};
+use super::{CLOSED_RUNS_MAX, CommandError, Doing, Input, Live, RETRY_AFTER, Runner};
 use crate::journal::{AppendError, Batch, Closed, Entry};
 
 /// A batch in the making: what goes to disk, what is owed after, and how to go back.
@@ -37,12 +36,6 @@ impl Stage {
     pub(super) fn owe_all(&mut self, id: &RunId, effects: BTreeSet<Effect>) {
         self.owed.extend(effects.into_iter().map(|effect| (id.clone(), effect)));
     }
-}
-
-enum Reply {
-    Begin(oneshot::Sender<Result<Admission, BeginError>>, Result<Admission, BeginError>),
-    Command(oneshot::Sender<Result<(), CommandError>>, Result<(), CommandError>),
-    Intend(oneshot::Sender<Result<(), baton_host::WallError>>, Result<(), baton_host::WallError>),
 }
 
 impl Runner {
@@ -96,9 +89,9 @@ impl Runner {
             }
             Input::Intend { of, told, calls, reply } => {
                 let answer = self
-                    .intend(stage, &of, told, &calls)
+                    .intend(stage, &of, told.clone(), &calls)
                     .map_err(|illegal| baton_host::WallError(illegal.to_string()));
-                stage.replies.push(Reply::Intend(reply, answer));
+                stage.replies.push(Reply::Intend(Intent { of, told, calls, reply }, answer));
             }
             Input::Outcome { of, calls } => {
                 if let Some(live) = self.runs.get_mut(&of.run) {
@@ -252,7 +245,6 @@ impl Runner {
                 self.take_back(stage, &error);
                 return Err(error);
             }
-            self.stats.stalled = None;
             self.changes.send_modify(|version| *version += 1);
         }
         for closed in stage.closed {
@@ -278,9 +270,13 @@ impl Runner {
 
     /// The journal refused: nothing of the batch happened. Facts that came from
     /// outside are tried again; everybody else is told.
-    fn take_back(&mut self, stage: Stage, error: &AppendError) {
-        tracing::error!(%error, "the journal did not take a batch; nothing of it was done");
-        self.stats.stalled = Some(error.to_string());
+    fn take_back(&mut self, mut stage: Stage, error: &AppendError) {
+        if error.passes() {
+            // The journal logs when that begins and when it ends.
+            tracing::debug!(%error, "the journal did not take a batch; it is tried again");
+        } else {
+            tracing::error!(%error, "the journal did not take a batch; nothing of it was done");
+        }
         // Only opening the journal anew tells what is true: the engine must start again.
         self.halted |= matches!(error, AppendError::Stopped(_));
         for (id, before) in stage.before {
@@ -307,7 +303,13 @@ impl Runner {
         }
         self.index = Index::derive(self.runs.values().map(|live| &live.run), &self.closed);
         for reply in stage.replies {
-            self.reply(reply, Some(error));
+            match reply {
+                // The step waits with its call: it has done nothing wrong.
+                Reply::Intend(Intent { of, told, calls, reply }, Ok(())) if error.passes() => {
+                    stage.facts.push(Input::Intend { of, told, calls, reply });
+                }
+                reply => self.reply(reply, Some(error)),
+            }
         }
         if let (Some(outbox), false) = (self.sender(), matches!(error, AppendError::Stopped(_))) {
             tokio::spawn(async move {
@@ -333,32 +335,6 @@ impl Runner {
             other
         });
         self.set_aside(run.clone(), &error.to_string());
-    }
-
-    fn reply(&mut self, reply: Reply, error: Option<&AppendError>) {
-        let unavailable = error.map(ToString::to_string);
-        match reply {
-            Reply::Begin(to, answer) => {
-                let answer = match (unavailable, answer) {
-                    // True whether the batch was stored or not; a retry would not help.
-                    (
-                        _,
-                        answer @ Err(BeginError::UnknownWorkflow(_) | BeginError::BadParams(_)),
-                    )
-                    | (None, answer) => answer,
-                    (Some(why), _) => Err(BeginError::Unavailable(why)),
-                };
-                *self.stats.admissions.entry(super::admit::word(&answer)).or_default() += 1;
-                let _ = to.send(answer);
-            }
-            Reply::Command(to, answer) => {
-                let _ =
-                    to.send(unavailable.map_or(answer, |why| Err(CommandError::Unavailable(why))));
-            }
-            Reply::Intend(to, answer) => {
-                let _ = to.send(unavailable.map_or(answer, |why| Err(baton_host::WallError(why))));
-            }
-        }
     }
 
     fn retire(&mut self, closed: Closed) {

@@ -10,6 +10,7 @@ mod failing;
 mod gate;
 mod keys;
 mod lab;
+mod questions;
 mod reassess;
 mod resume;
 mod shown;

@@ -1,5 +1,7 @@
 //! What the outside sees of a run: on-wire types, derived from the machine's state.
 
+use std::collections::BTreeMap;
+
 use baton_core::{Json, Millis};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,8 @@ pub struct RunView {
     pub key: Option<String>,
     /// Digest of the workflow's source.
     pub digest: String,
+    /// What else it began with, and will end on.
+    pub builds: BuildsView,
     /// Params.
     pub params: Json,
     /// Why it was begun.
@@ -58,6 +62,18 @@ pub struct RunView {
     pub steps: Vec<StepView>,
     /// Why it cannot be shown whole (an unreadable record), or who ended it.
     pub note: Option<String>,
+}
+
+/// Digests of what a run began with, beside its workflow's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BuildsView {
+    /// Of child workflows' sources, by name.
+    pub workflows: BTreeMap<String, String>,
+    /// Of plugins, by name.
+    pub plugins: BTreeMap<String, String>,
+    /// What is another version now, or gone: `workflow x`, `plugin y`. The run does
+    /// not care; the next one does.
+    pub changed: Vec<String>,
 }
 
 /// Why a run was begun.
@@ -123,17 +139,75 @@ pub struct StepView {
     pub output: Json,
     /// Why it failed, or why the last try did.
     pub fault: Option<FaultView>,
+    /// Why it was run again though it had succeeded: its output had become too old.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<AgainView>,
     /// Changing calls.
     pub calls: Vec<CallView>,
     /// The child run.
     pub child: Option<String>,
     /// What a person is asked.
     pub question: Option<String>,
+    /// The same with all that the person should know; none while nothing is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<QuestionView>,
+    /// Answers that it was given, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<AnswerView>,
     /// How far it is; live only.
     pub progress: Option<ProgressView>,
     /// The items of a `for_each`; empty otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<StepView>,
+}
+
+/// Evidence that was gathered again before something acted upon it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgainView {
+    /// Unix ms.
+    pub at: Millis,
+    /// The step that was about to start.
+    pub before: String,
+    /// The step whose output was past its shelf life.
+    pub because: String,
+    /// How old that was, ms.
+    pub age_ms: Millis,
+    /// How old it may be, ms.
+    pub fresh_for_ms: Millis,
+}
+
+/// A question that waits for a person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuestionView {
+    /// `approval`, `failed`, `interrupted`, `in-doubt`, `diverged` or `poison`.
+    pub kind: String,
+    /// `do`, or `undo` where the way back asks.
+    pub side: String,
+    /// Unix ms.
+    pub since: Millis,
+    /// When silence becomes an answer, Unix ms; none: it waits for ever.
+    pub until: Option<Millis>,
+    /// What silence means then: `approve` or `reject`.
+    pub silence: Option<String>,
+    /// What yes leads to.
+    pub approve: String,
+    /// What no leads to.
+    pub reject: String,
+}
+
+/// An answer that a person gave, or silence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnswerView {
+    /// Unix ms.
+    pub at: Millis,
+    /// As in [`QuestionView::kind`].
+    pub kind: String,
+    /// Yes or no.
+    pub approved: bool,
+    /// Who; `timeout` when nobody did.
+    pub who: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// One try.
@@ -152,6 +226,14 @@ pub struct AttemptView {
     pub end: String,
     /// Why it failed.
     pub fault: Option<FaultView>,
+    /// It is an earlier try that was cut off and went on from its tape.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub replayed: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A fault.
@@ -172,6 +254,8 @@ pub struct FaultView {
 pub struct CallView {
     /// The attempt that made it.
     pub attempt: u32,
+    /// `do` or `undo`.
+    pub side: String,
     /// Its number among the attempt's calls.
     pub index: u32,
     /// `idempotent`, `guarded` or `once`.

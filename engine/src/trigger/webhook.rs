@@ -30,7 +30,11 @@ const DEDUP_CHARS_MAX: usize = 200;
 
 /// Every webhook of every loaded workflow, by path.
 #[derive(Debug, Default)]
-pub struct Hooks(BTreeMap<String, Hook>);
+pub struct Hooks {
+    served: BTreeMap<String, Hook>,
+    /// Why nobody can be let in at this path.
+    refused: BTreeMap<String, String>,
+}
 
 /// One webhook, its secrets at hand.
 #[derive(Debug)]
@@ -82,16 +86,10 @@ pub enum Refusal {
 }
 
 impl Hooks {
-    /// Gathers the webhooks of `plans` and fetches their secrets.
-    ///
-    /// # Errors
-    /// One line each: two hooks with one path, a secret that cannot be had, or a
-    /// hook that asks nobody while `bind` lets other machines in.
-    pub fn new(
-        plans: &BTreeMap<String, Arc<Plan>>,
-        secrets: &Secrets,
-        bind: SocketAddr,
-    ) -> Result<Self, Vec<String>> {
+    /// Gathers the webhooks of `plans` and fetches their secrets. Not served are: two
+    /// hooks with one path, one whose secret cannot be had, and one that asks nobody
+    /// while `bind` lets other machines in.
+    pub fn new(plans: &BTreeMap<String, Arc<Plan>>, secrets: &Secrets, bind: SocketAddr) -> Self {
         let webhooks = plans.iter().flat_map(|(name, plan)| {
             plan.triggers().iter().filter_map(move |trigger| match trigger {
                 plan::Trigger::Webhook(webhook) => Some((name.as_str(), webhook)),
@@ -105,41 +103,48 @@ impl Hooks {
         webhooks: impl IntoIterator<Item = (&'p str, &'p Webhook)>,
         secrets: &Secrets,
         bind: SocketAddr,
-    ) -> Result<Self, Vec<String>> {
-        let mut hooks: BTreeMap<String, Hook> = BTreeMap::new();
-        let mut problems = Vec::new();
+    ) -> Self {
+        let mut hooks = Self::default();
+        let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
         for (workflow, rules) in webhooks {
             let path = &rules.path;
-            if let Some(other) = hooks.get(path) {
-                problems.push(format!(
-                    "workflow `{workflow}`: the webhook path `{path}` is taken by workflow `{}`; give one of them another path",
-                    other.workflow
-                ));
+            // Whose incident a delivery is cannot be guessed: neither gets it.
+            if let Some(other) = owners.insert(path, workflow) {
+                hooks.served.remove(path);
+                let why = format!(
+                    "workflow `{workflow}`: the webhook path `{path}` is taken by workflow `{other}`; give one of them another path"
+                );
+                hooks.refused.insert(path.clone(), why);
                 continue;
             }
-            let keys = match keys(&rules.auth, secrets, bind) {
-                Ok(keys) => keys,
-                Err(found) => {
-                    let place =
-                        |problem| format!("workflow `{workflow}`, webhook `{path}`: {problem}");
-                    problems.extend(found.into_iter().map(place));
-                    Keys::Nobody
+            match keys(&rules.auth, secrets, bind) {
+                Ok(keys) => {
+                    let hook = Hook { workflow: workflow.to_owned(), rules: rules.clone(), keys };
+                    hooks.served.insert(path.clone(), hook);
                 }
-            };
-            let hook = Hook { workflow: workflow.to_owned(), rules: rules.clone(), keys };
-            hooks.insert(path.clone(), hook);
+                Err(found) => {
+                    let problems = found.join("; ");
+                    let why = format!("workflow `{workflow}`, webhook `{path}`: {problems}");
+                    hooks.refused.insert(path.clone(), why);
+                }
+            }
         }
-        if problems.is_empty() { Ok(Self(hooks)) } else { Err(problems) }
+        hooks
     }
 
     /// The hook at `path`.
     pub fn get(&self, path: &str) -> Option<&Hook> {
-        self.0.get(path)
+        self.served.get(path)
+    }
+
+    /// Paths at which nobody can be let in, and why.
+    pub fn refused(&self) -> &BTreeMap<String, String> {
+        &self.refused
     }
 
     /// All paths.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.served.keys().chain(self.refused.keys()).map(String::as_str)
     }
 }
 

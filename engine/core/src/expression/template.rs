@@ -121,18 +121,21 @@ fn fill_text(
             }
             Piece::Expression { source, .. } => {
                 let value = evaluate::evaluate(source, context)?;
-                match to_json(&value, budget).map_err(|error| blame(&error, source))? {
-                    Json::String(part) => text.push_str(&part),
-                    other @ (Json::Null
-                    | Json::Bool(_)
-                    | Json::Number(_)
-                    | Json::Array(_)
-                    | Json::Object(_)) => text.push_str(&other.to_string()),
-                }
+                push(&mut text, &to_json(&value, budget).map_err(|error| blame(&error, source))?);
             }
         }
     }
     Ok(text)
+}
+
+/// A value within a text: text as it is, all else as JSON.
+pub(super) fn push(text: &mut String, value: &Json) {
+    match value {
+        Json::String(part) => text.push_str(part),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+            text.push_str(&value.to_string());
+        }
+    }
 }
 
 fn blame(error: &ExpressionError, source: &str) -> ExpressionError {

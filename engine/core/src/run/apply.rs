@@ -8,7 +8,7 @@ use crate::limits;
 use crate::run::effect::{Effect, outstanding};
 use crate::run::event::{Answer, Call, Event, Outcome, Tape, TapeHead};
 use crate::run::fault::Fault;
-use crate::run::place::{CallRecord, Heard, Item, Question, State};
+use crate::run::place::{AnswerRecord, CallRecord, Heard, Item, Question, State};
 use crate::run::settle::settle;
 use crate::run::state::{Ending, Joined, Phase, Run, begin};
 use crate::run::table::{Fact, Rules};
@@ -66,6 +66,13 @@ pub fn apply(plan: &Plan, run: Option<&Run>, event: &Event) -> Result<Run, Illeg
     };
     settle(plan, &mut run, event.at());
     Ok(run)
+}
+
+/// A span of time as a workflow's author writes it, `20m`.
+fn said(ms: Millis) -> String {
+    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let unit = units.into_iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
 }
 
 pub(super) fn illegal(event: &Event, state: &str) -> Illegal {
@@ -370,7 +377,7 @@ impl Run {
             let answer = Answer {
                 approved: approval.on_timeout == crate::workflow::plan::Silence::Approve,
                 who: "timeout".to_owned(),
-                reason: format!("nobody answered within {} ms", approval.timeout_ms),
+                reason: format!("nobody answered within {}", said(approval.timeout_ms)),
             };
             return self.answered(plan, event, place, at, &answer);
         }
@@ -391,15 +398,33 @@ impl Run {
         };
         let side = if item.work.is_settled() { Side::Undo } else { Side::Do };
         let is_approval = matches!(plan.step(place.step).action, Action::Approval(_));
-        let failed = matches!(item.lane(side), State::Asking { question: Question::Failed, .. });
-        let prompt = match item.lane(side) {
-            State::Asking { question: Question::Approval { prompt }, .. } => Some(prompt.clone()),
+        let asked = match item.lane(side) {
+            State::Asking { question, .. } => Some(question.clone()),
+            State::Waiting
+            | State::Ready
+            | State::Running { .. }
+            | State::BackingOff { .. }
+            | State::Sleeping { .. }
+            | State::Succeeded { .. }
+            | State::Failed { .. }
+            | State::Skipped
+            | State::Cancelled => None,
+        };
+        let failed = asked == Some(Question::Failed);
+        let prompt = match &asked {
+            Some(Question::Approval { prompt }) => Some(prompt.clone()),
             _ => None,
         };
         self.lane(plan, event, AttemptId { place, side, number: 0 }, at, &Fact::Answered(answer))?;
         // Whoever says "again" wants fresh evidence for it, as often as at first.
         self.steps[usize::from(place.step.0)].sent_back = 0;
         let Some(item) = self.item_mut(place) else { return Ok(()) };
+        if let Some(question) = asked {
+            if item.answers.len() == limits::HISTORY_MAX {
+                item.answers.remove(0);
+            }
+            item.answers.push(AnswerRecord { at, question, answer: answer.clone() });
+        }
         if is_approval {
             let said = serde_json::json!({
                 "approved": answer.approved, "who": answer.who, "reason": answer.reason, "at": at,

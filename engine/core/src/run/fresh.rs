@@ -19,7 +19,8 @@ use std::collections::BTreeSet;
 use super::apply::{Illegal, illegal};
 use super::event::Event;
 use super::fault::Fault;
-use super::place::{Item, State};
+use super::place::State;
+use super::shared::Shared;
 use super::state::{Refresh, Run, StepRun};
 use super::table::Fact;
 use crate::Millis;
@@ -245,7 +246,7 @@ impl StepRun {
             // Attempts of the next list must not share numbers with those of this one.
             let later = self.numbers.split_off(self.items.len().min(self.numbers.len()));
             self.numbers = self.items.iter().map(|item| item.numbers).chain(later).collect();
-            self.items = vec![Item::default()];
+            self.items = vec![Shared::default()];
         }
         let Some(item) = self.items.first_mut() else { return };
         let waited = matches!(item.work, State::Succeeded { .. })

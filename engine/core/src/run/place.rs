@@ -25,7 +25,7 @@
 use std::sync::Arc;
 
 use crate::id::{AttemptId, Side};
-use crate::run::event::{Call, CallClass, TapeEntry};
+use crate::run::event::{Answer, Call, CallClass, TapeEntry};
 use crate::run::fault::Fault;
 use crate::{Json, Millis};
 
@@ -43,6 +43,7 @@ pub struct Item {
     pub(super) numbers: [u32; 2],
     pub(super) calls: Vec<CallRecord>,
     pub(super) history: Vec<AttemptRecord>,
+    pub(super) answers: Vec<AnswerRecord>,
     /// What the latest attempt has heard, as long as it may have to hear it again.
     pub(super) tapes: [Option<Heard>; 2],
     /// The attempt that is owed or under way is the one that was cut off.
@@ -149,6 +150,17 @@ pub struct CallRecord {
     pub call: Call,
 }
 
+/// An answer to a question of this place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnswerRecord {
+    /// When.
+    pub at: Millis,
+    /// What was asked.
+    pub question: Question,
+    /// The answer.
+    pub answer: Answer,
+}
+
 /// A try that began.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptRecord {
@@ -221,6 +233,10 @@ impl Item {
     /// Tries, oldest first.
     pub fn history(&self) -> &[AttemptRecord] {
         &self.history
+    }
+    /// Answers to its questions, oldest first; the newest [`crate::limits::HISTORY_MAX`].
+    pub fn answers(&self) -> &[AnswerRecord] {
+        &self.answers
     }
     pub(super) fn lane(&self, side: Side) -> &State {
         match side {

@@ -12,6 +12,7 @@ use crate::limits;
 use crate::run::event::{Cause, Outcome};
 use crate::run::fault::Fault;
 use crate::run::place::{Item, Question, State};
+use crate::run::shared::Shared;
 use crate::run::state::{Ending, Run, SkipReason, StepRun};
 use crate::workflow::plan::{Action, OnFailure, Plan};
 use crate::{Json, Millis};
@@ -41,7 +42,7 @@ pub(super) fn settle(plan: &Plan, run: &mut Run, at: Millis) {
         }
         // `always` steps that this very pass let go have to wait for undo after all.
         for id in &unbegun {
-            run.steps[usize::from(id.0)] = StepRun::unbegun();
+            run.steps[usize::from(id.0)] = StepRun::unbegun().into();
         }
     }
     if run.ending.is_some() {
@@ -147,7 +148,7 @@ impl Run {
             let run = &mut self.steps[usize::from(id.0)];
             let numbers = |index| run.numbers.get(index).copied().unwrap_or_default();
             run.items = (0..list.len())
-                .map(|index| Item { numbers: numbers(index), ..Item::default() })
+                .map(|index| Item { numbers: numbers(index), ..Item::default() }.into())
                 .collect();
             run.fan = Some(Arc::new(list));
             self.refill(plan, id);
@@ -186,11 +187,12 @@ impl Run {
     fn refill(&mut self, plan: &Plan, id: StepId) {
         let step = plan.step(id);
         let stopped = self.ending.is_some() && !step.always;
+        let waits = self.step(id).items.iter().any(|item| item.work == State::Waiting);
+        let (Some(each), true) = (&step.for_each, waits) else { return };
         if !self.rests_settled(plan, id) {
             return;
         }
         let run = &mut self.steps[usize::from(id.0)];
-        let (Some(_), Some(each)) = (&run.fan, &step.for_each) else { return };
         let busy = run.items.iter().filter(|item| item.work.is_under_way()).count();
         let mut free = usize::try_from(each.parallel).unwrap_or(usize::MAX).saturating_sub(busy);
         for item in &mut run.items {
@@ -232,6 +234,9 @@ impl Run {
             if step.always {
                 continue;
             }
+            if self.step(id).is_settled() {
+                continue;
+            }
             for item in &mut self.steps[usize::from(id.0)].items {
                 if step.pivot && item.has_intents() && !stopped {
                     continue;
@@ -271,7 +276,7 @@ impl Run {
             let parallel = step.for_each.as_ref().map_or(1, |each| each.parallel);
             let busy = items.iter().filter(|item| item.undo.is_under_way()).count();
             let free = usize::try_from(parallel).unwrap_or(usize::MAX).saturating_sub(busy);
-            let due = |item: &&mut Item| {
+            let due = |item: &&mut Shared<Item>| {
                 let changed = matches!(item.work, State::Succeeded { .. }) || item.has_intents();
                 item.undo == State::Waiting && changed
             };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::id::{AttemptId, Place, RunId, Side, StepId};
 use crate::run::event::{Begun, Cause, Outcome, Trigger};
 use crate::run::place::{Item, State};
+use crate::run::shared::Shared;
 use crate::run::table::Halt;
 use crate::workflow::plan::Plan;
 use crate::{Json, Millis};
@@ -16,7 +17,7 @@ pub struct Run {
     pub(super) begun_at: Millis,
     pub(super) begun: Arc<Begun>,
     pub(super) phase: Phase,
-    pub(super) steps: Vec<StepRun>,
+    pub(super) steps: Vec<Shared<StepRun>>,
     pub(super) ending: Option<Ending>,
     /// Somebody wants it to end; work that runs is told to stop. It may have failed before.
     pub(super) stopped: bool,
@@ -71,7 +72,7 @@ pub struct StepRun {
     /// The list of a `for_each`, once it is known.
     pub(super) fan: Option<Arc<Vec<Json>>>,
     /// One item; with `for_each`, as many as the list has.
-    pub(super) items: Vec<Item>,
+    pub(super) items: Vec<Shared<Item>>,
     /// Why a `for_each` list could not be made or a condition not be evaluated.
     pub(super) skipped: Option<SkipReason>,
     /// When its gate opened or shut for good; its inputs are not newer than that.
@@ -113,7 +114,7 @@ impl StepRun {
     pub(super) fn unbegun() -> Self {
         Self {
             fan: None,
-            items: vec![Item::default()],
+            items: vec![Shared::default()],
             skipped: None,
             gate_at: None,
             refreshes: Vec::new(),
@@ -126,7 +127,7 @@ impl StepRun {
         self.fan.is_none() && self.items.iter().all(|item| item.work == State::Waiting)
     }
     /// The items; one if the step has no `for_each` or its list is not known yet.
-    pub fn items(&self) -> &[Item] {
+    pub fn items(&self) -> &[Shared<Item>] {
         &self.items
     }
     /// The list of a `for_each`, once known.
@@ -229,7 +230,7 @@ impl Run {
         if self.stopped { Some(Halt::Stop) } else { self.ending.as_ref().map(|_| Halt::Drain) }
     }
     /// Its steps, by [`StepId`].
-    pub fn steps(&self) -> &[StepRun] {
+    pub fn steps(&self) -> &[Shared<StepRun>] {
         &self.steps
     }
     /// Why nothing new starts, if so.
@@ -270,13 +271,12 @@ impl Run {
     }
     /// The item, if there is such a place.
     pub fn item(&self, place: Place) -> Option<&Item> {
-        self.steps.get(usize::from(place.step.0))?.items.get(usize::try_from(place.item).ok()?)
+        let step = self.steps.get(usize::from(place.step.0))?;
+        step.items.get(usize::try_from(place.item).ok()?).map(|item| &**item)
     }
     pub(super) fn item_mut(&mut self, place: Place) -> Option<&mut Item> {
-        self.steps
-            .get_mut(usize::from(place.step.0))?
-            .items
-            .get_mut(usize::try_from(place.item).ok()?)
+        let step = self.steps.get_mut(usize::from(place.step.0))?;
+        step.items.get_mut(usize::try_from(place.item).ok()?).map(|item| &mut **item)
     }
     /// Every attempt under way. After a crash those of child runs live on, as their
     /// runs do; the others were cut off: see [`Run::cut_off`].
@@ -298,7 +298,7 @@ impl Run {
     /// Every place with its item.
     pub(super) fn places(&self) -> impl Iterator<Item = (Place, &Item)> {
         (0u16..).map(StepId).zip(&self.steps).flat_map(|(step, run)| {
-            (0u32..).zip(&run.items).map(move |(item, state)| (Place { step, item }, state))
+            (0u32..).zip(&run.items).map(move |(item, state)| (Place { step, item }, &**state))
         })
     }
     /// One word for the whole run.
@@ -348,7 +348,7 @@ pub(super) fn begin(plan: &Plan, at: Millis, begun: Arc<Begun>) -> Run {
         begun_at: at,
         begun,
         phase,
-        steps: plan.steps().iter().map(|_| StepRun::unbegun()).collect(),
+        steps: plan.steps().iter().map(|_| StepRun::unbegun().into()).collect(),
         ending: None,
         stopped: false,
         deadline,

@@ -13,6 +13,7 @@ mod text;
 mod trigger;
 
 use read::Fields;
+pub use read::parse_duration;
 pub(super) use read::{At, Reader, Span};
 pub(super) use step::{ActionDoc, ApprovalDoc, GrantDoc, RetryDoc, StepDoc};
 pub(super) use text::{Literal, Text};

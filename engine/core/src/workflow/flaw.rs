@@ -166,6 +166,9 @@ pub(crate) fn closest<'c>(
     (distance <= name.chars().count().max(3) / 3).then_some(candidate)
 }
 
+/// Names that help lists: all keys of a step fit, all plugins of a large house do not.
+const LISTED_MAX: usize = 32;
+
 /// Help that names the closest candidate, or lists all of a few.
 pub(crate) fn did_you_mean<'c>(
     name: &str,
@@ -175,7 +178,7 @@ pub(crate) fn did_you_mean<'c>(
         return Some(format!("did you mean `{close}`?"));
     }
     let all: Vec<String> = candidates.into_iter().map(|name| format!("`{name}`")).collect();
-    (!all.is_empty() && all.len() <= 24).then(|| format!("there is {}", all.join(", ")))
+    (!all.is_empty() && all.len() <= LISTED_MAX).then(|| format!("there is {}", all.join(", ")))
 }
 
 /// Levenshtein's distance in characters; long names are compared by their head.

@@ -2,21 +2,22 @@
 
 use std::fmt::Write as _;
 
-use baton_core::{Json, Millis};
+use baton_core::Millis;
 
 use super::look::{Look, Tone, mark, spoken};
-use super::words::{clean, clean_lines, clock, count, duration, fit, pad, pairs, time, wrap};
-use crate::runner::view::{AttemptView, CallView, FaultView, RunView, StepView};
+use super::page::Page;
+use super::words::{age, clean, clean_lines, clock, count, duration, fit, pairs, time};
+use crate::runner::view::{
+    AgainView, AnswerView, AttemptView, CallView, QuestionView, RunView, StepView,
+};
 
-/// Columns of the words before facts.
-const LABEL: usize = 9;
 /// Where nothing else says how wide text may be, an output is cut here: the whole
 /// of it is in `--output json`.
 const OUTPUT_COLUMNS: usize = 160;
 
 /// The run, its facts, and its steps as a tree.
 pub(crate) fn run(run: &RunView, look: Look) -> String {
-    let mut page = Page { text: String::new(), look };
+    let mut page = Page::new(look);
     page.line("", &heading(run, look));
     for (label, fact) in facts(run) {
         page.fact("  ", label, &fact);
@@ -34,7 +35,7 @@ pub(crate) fn run(run: &RunView, look: Look) -> String {
             page.line("  ", &line);
         }
     }
-    page.text
+    page.text()
 }
 
 /// `✓ redis-failover 0193…  succeeded in 6.31 s`.
@@ -79,6 +80,24 @@ fn facts(run: &RunView) -> Vec<(&'static str, String)> {
         facts.push(("note", clean(note)));
     }
     facts.push(("digest", fit(&clean(&run.digest), 13)));
+    let builds = &run.builds;
+    let used: Vec<String> = builds
+        .workflows
+        .iter()
+        .chain(&builds.plugins)
+        .map(|(name, digest)| format!("{} {}", clean(name), fit(&clean(digest), 13)))
+        .collect();
+    if !used.is_empty() {
+        facts.push(("uses", used.join(", ")));
+    }
+    if !builds.changed.is_empty() {
+        let changed = clean(&builds.changed.join(", "));
+        let end = if run.closed_at.is_some() { "ended" } else { "ends" };
+        facts.push((
+            "changed",
+            format!("since it began: {changed}; it {end} on what it began with"),
+        ));
+    }
     facts
 }
 
@@ -88,32 +107,10 @@ struct Place<'a> {
     last: bool,
 }
 
-struct Page {
-    text: String,
-    look: Look,
-}
-
 impl Page {
-    fn line(&mut self, lead: &str, text: &str) {
-        let line = format!("{}{text}", self.look.tint(Tone::Dim, lead));
-        self.text.push_str(self.look.cut(&line).trim_end());
-        self.text.push('\n');
-    }
-
-    /// A label and its fact, wrapped under itself.
-    fn fact(&mut self, lead: &str, label: &str, fact: &str) {
-        let taken = console::measure_text_width(lead) + LABEL;
-        let room = self.look.width.map_or(usize::MAX, |width| width.saturating_sub(taken).max(20));
-        for (index, part) in wrap(fact, room).iter().enumerate() {
-            let label = if index == 0 { label } else { "" };
-            let label = self.look.tint(Tone::Dim, &pad(label, LABEL));
-            self.line(lead, &format!("{label}{part}"));
-        }
-    }
-
     fn step(&mut self, lead: &str, step: &StepView, place: &Place<'_>) {
         let (branch, below) = if place.last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        let title = title(step, place.run.now, self.look);
+        let title = title(step, place.run.now, self.look());
         self.line(&format!("{lead}{branch}"), &title);
         let below = format!("{lead}{below}");
         let trunk = if step.items.is_empty() { "  " } else { "│ " };
@@ -121,6 +118,42 @@ impl Page {
         for (index, item) in step.items.iter().enumerate() {
             let place = Place { run: place.run, last: index + 1 == step.items.len() };
             self.step(&below, item, &place);
+        }
+    }
+
+    /// Since when, until when, what each answer leads to, and what to type.
+    fn question(&mut self, lead: &str, question: &QuestionView, run: &RunView, step: &StepView) {
+        let since = format!("{} ({})", clock(question.since), age(run.now, question.since));
+        self.fact(lead, "since", &since);
+        let until = match (question.until, &question.silence) {
+            (Some(until), Some(silence)) => format!(
+                "{} (in {}); silence until then means {}",
+                clock(until),
+                duration(until.saturating_sub(run.now)),
+                clean(silence)
+            ),
+            _ => "it waits until somebody answers".to_owned(),
+        };
+        self.fact(lead, "until", &until);
+        let doubted = |call: &&CallView| call.outcome.is_none() && call.side == question.side;
+        if question.kind == "in-doubt" {
+            let doubts = step.calls.iter().filter(doubted);
+            self.list(
+                lead,
+                "doubt",
+                doubts.map(|call| {
+                    format!(
+                        "{}: sent, or about to be; look whether it happened",
+                        clean(&call.request)
+                    )
+                }),
+            );
+        }
+        for (label, verb, meaning) in
+            [("yes", "approve", &question.approve), ("no", "reject", &question.reject)]
+        {
+            self.fact(lead, label, &clean(meaning));
+            self.fact(lead, "", &command(run, step, verb));
         }
     }
 
@@ -141,62 +174,30 @@ impl Page {
         }
         let tries = if worth_listing(step) { step.attempts.as_slice() } else { &[] };
         self.list(lead, "tries", tries.iter().map(|attempt| tried(attempt, run.now)));
+        self.list(lead, "again", step.again.iter().map(again));
         self.list(lead, "calls", step.calls.iter().map(called));
         if let Some(fault) = &step.fault {
             self.fault(lead, fault);
         }
+        self.list(lead, "answered", step.answers.iter().map(answered));
         if let Some(text) = &step.question {
             let asks = is_asking(step);
             self.list(lead, if asks { "asks" } else { "why" }, clean_lines(text).into_iter());
-            if asks {
-                self.fact(lead, "", &answers(run, step));
-            }
+        }
+        if let Some(question) = &step.asks {
+            self.question(lead, question, run, step);
         }
         if step.items.is_empty() && !step.output.is_null() {
-            self.output(lead, &step.output);
+            self.output(lead, &step.output, OUTPUT_COLUMNS);
         }
-    }
-
-    fn list(&mut self, lead: &str, label: &str, lines: impl Iterator<Item = String>) {
-        for (index, line) in lines.enumerate() {
-            self.fact(lead, if index == 0 { label } else { "" }, &line);
-        }
-    }
-
-    fn fault(&mut self, lead: &str, fault: &FaultView) {
-        let title = format!("{} ({})", clean(&fault.code), clean(&fault.kind));
-        let title = self.look.tint(Tone::Bad, &title);
-        self.fact(lead, "fault", &title);
-        self.list(lead, "", clean_lines(&fault.message).into_iter());
-        let Some(details) = fault.details.as_object() else {
-            if !fault.details.is_null() {
-                self.list(lead, "", clean_lines(&long(&fault.details)).into_iter());
-            }
-            return;
-        };
-        for (name, detail) in details {
-            let lines = clean_lines(&long(detail));
-            if let [line] = lines.as_slice() {
-                self.fact(lead, "", &format!("{}: {line}", clean(name)));
-            } else {
-                self.fact(lead, "", &format!("{}:", clean(name)));
-                self.list(lead, "", lines.iter().map(|line| format!("  {line}")));
-            }
-        }
-    }
-
-    fn output(&mut self, lead: &str, output: &Json) {
-        let room = self.look.width.map_or(OUTPUT_COLUMNS, |width| {
-            width.saturating_sub(console::measure_text_width(lead) + LABEL)
-        });
-        let label = self.look.tint(Tone::Dim, &pad("output", LABEL));
-        self.line(lead, &format!("{label}{}", fit(&pairs(output), room)));
     }
 }
 
-/// Text keeps its lines; all else is JSON on one.
-fn long(json: &Json) -> String {
-    json.as_str().map_or_else(|| json.to_string(), str::to_owned)
+/// `14:05:09.123 approved by anna: checked by hand`.
+fn answered(answer: &AnswerView) -> String {
+    let word = if answer.approved { "approved" } else { "rejected" };
+    let (who, why) = (clean(&answer.who), clean(&answer.reason));
+    format!("{} {word} by {who}: {why}", clock(answer.at))
 }
 
 /// A single try that did what the step did tells nothing new.
@@ -244,10 +245,11 @@ pub(super) fn about(step: &StepView) -> String {
 
 fn tried(attempt: &AttemptView, now: Millis) -> String {
     let side = if attempt.side == "undo" { "undo " } else { "" };
+    let replayed = if attempt.replayed { " (from its tape)" } else { "" };
     let end = attempt.ended_at.unwrap_or(now);
     let took = duration(end.saturating_sub(attempt.started_at));
     let mut text = format!(
-        "{side}{} at {}, {} after {took}",
+        "{side}{}{replayed} at {}, {} after {took}",
         attempt.number,
         clock(attempt.started_at),
         clean(&attempt.end)
@@ -258,11 +260,23 @@ fn tried(attempt: &AttemptView, now: Millis) -> String {
     text
 }
 
+fn again(again: &AgainView) -> String {
+    format!(
+        "at {} before {}: {} was {} old, {} are allowed",
+        clock(again.at),
+        clean(&again.before),
+        clean(&again.because),
+        duration(again.age_ms),
+        duration(again.fresh_for_ms)
+    )
+}
+
 fn called(call: &CallView) -> String {
     let outcome =
         call.outcome.as_deref().map_or_else(|| "in doubt (no outcome known)".to_owned(), clean);
+    let side = if call.side == "undo" { "undo " } else { "" };
     format!(
-        "{}.{} {} {} → {outcome}",
+        "{side}{}.{} {} {} → {outcome}",
         call.attempt,
         call.index,
         clean(&call.class),
@@ -276,12 +290,16 @@ pub(super) fn is_asking(step: &StepView) -> bool {
     step.state == "asking"
 }
 
-/// How a person answers.
+/// How a person answers, on one line.
 pub(super) fn answers(run: &RunView, step: &StepView) -> String {
+    format!("{}   (or: baton reject …)", command(run, step, "approve"))
+}
+
+fn command(run: &RunView, step: &StepView, verb: &str) -> String {
     let (run, step) = (clean(&run.id), clean(&step.name));
     // Brackets of an item are the shell's as well.
     let step = if step.contains('[') { format!("'{step}'") } else { step };
-    format!("baton approve {run} {step} --reason WHY   (or: baton reject …)")
+    format!("baton {verb} {run} {step} --reason WHY")
 }
 
 #[cfg(test)]
@@ -303,6 +321,8 @@ mod tests {
               joined   14:05:09.423 by watch detect-redis
               resumed  after 1 interruption of the engine
               digest   12ab34cd56ef…
+              uses     verify-redis ab12cd34ef56…, promote cd34ef56ab78…
+              changed  since it began: workflow redis-failover, plugin promote; it ends on what it began with
 
             ├─ ✓ assess  succeeded in 120 ms  redis-assess
             │    output   verdict=dead master=null
@@ -324,8 +344,14 @@ mod tests {
             ├─ ● scan  running for 1.50 s  verify-orderbook
             │    at       120/200 instruments
             ├─ ? ok  asks a person  approval
+            │    answered 14:05:15.023 approved by anna: 7002 is back
             │    asks     Promote 127.0.0.1:7002?
-            │             baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY   (or: baton reject …)
+            │    since    14:05:15.123 (1s ago)
+            │    until    14:25:15.123 (in 19m 58s); silence until then means reject
+            │    yes      the step succeeds and the run goes on
+            │             baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
+            │    no       the step fails and the run with it; nothing is undone
+            │             baton reject 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
             ├─ – page  skipped
             │    when     status.verify == 'failed'
             │    why      its condition does not hold

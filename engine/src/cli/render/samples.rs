@@ -4,8 +4,8 @@ use baton_core::{Json, Millis};
 use serde_json::json;
 
 use crate::runner::view::{
-    AttemptView, CallView, FaultView, JoinedView, ParentView, ProgressView, RunView, StepView,
-    Summary, TriggerView,
+    AnswerView, AttemptView, BuildsView, CallView, FaultView, JoinedView, ParentView, ProgressView,
+    QuestionView, RunView, StepView, Summary, TriggerView,
 };
 
 /// 2026-11-03 14:05:09.123 UTC.
@@ -40,9 +40,12 @@ pub(super) fn step(name: &str, plugin: &str, state: &str) -> StepView {
         attempts: Vec::new(),
         output: Json::Null,
         fault: None,
+        again: Vec::new(),
         calls: Vec::new(),
         child: None,
         question: None,
+        asks: None,
+        answers: Vec::new(),
         progress: None,
         items: Vec::new(),
     }
@@ -56,6 +59,7 @@ pub(super) fn attempt(number: u32, from: Millis, to: Option<Millis>, end: &str) 
         ended_at: to.map(|at| BEGUN + at),
         end: end.to_owned(),
         fault: None,
+        replayed: false,
     }
 }
 
@@ -88,6 +92,7 @@ pub(super) fn run(state: &str) -> RunView {
     };
     let call = |index, request: &str, outcome: Option<&str>| CallView {
         attempt: 1,
+        side: "do".to_owned(),
         index,
         class: "guarded".to_owned(),
         request: request.to_owned(),
@@ -144,6 +149,11 @@ pub(super) fn run(state: &str) -> RunView {
         closed_at: None,
         key: Some("redis:bondx".to_owned()),
         digest: "12ab34cd56ef78901234".to_owned(),
+        builds: BuildsView {
+            workflows: [("verify-redis".to_owned(), "ab12cd34ef5678901234".to_owned())].into(),
+            plugins: [("promote".to_owned(), "cd34ef56ab7890123456".to_owned())].into(),
+            changed: vec!["workflow redis-failover".to_owned(), "plugin promote".to_owned()],
+        },
         params: json!({ "cluster": "bondx", "force": false }),
         trigger: TriggerView {
             kind: "webhook".to_owned(),
@@ -171,6 +181,22 @@ fn idle() -> Vec<StepView> {
         kind: "approval".to_owned(),
         plugin: None,
         question: Some("Promote 127.0.0.1:7002?".to_owned()),
+        asks: Some(QuestionView {
+            kind: "approval".to_owned(),
+            side: "do".to_owned(),
+            since: BEGUN + 6_000,
+            until: Some(BEGUN + 1_206_000),
+            silence: Some("reject".to_owned()),
+            approve: "the step succeeds and the run goes on".to_owned(),
+            reject: "the step fails and the run with it; nothing is undone".to_owned(),
+        }),
+        answers: vec![AnswerView {
+            at: BEGUN + 5_900,
+            kind: "failed".to_owned(),
+            approved: true,
+            who: "anna".to_owned(),
+            reason: "7002 is back".to_owned(),
+        }],
         ..step("ok", "", "asking")
     };
     let page = StepView {

@@ -27,6 +27,7 @@ fn view(id: &str) -> RunView {
         closed_at: None,
         key: None,
         digest: String::new(),
+        builds: crate::runner::view::BuildsView::default(),
         params: json!({}),
         trigger: TriggerView {
             kind: "manual".to_owned(),
@@ -57,7 +58,7 @@ fn play(input: Input) {
             drop(reply.send(known(id.as_str())));
         }
         Input::Answer { run: id, step, item, answer, reply } => {
-            assert_eq!((step.as_str(), item, answer.approved), ("ok", 2, true));
+            assert_eq!((step.as_str(), item, answer.approved), ("ok", Some(2), true));
             drop(reply.send(known(id.as_str())));
         }
         Input::List { filter, reply } => {
@@ -117,8 +118,10 @@ async fn a_run_is_begun_cancelled_and_answered() {
     assert_eq!(server.post("/runs/r1/cancel", &why).await.status, 202);
     server.post("/runs/r2/cancel", &why).await.is_problem(409, "closed");
     server.post("/runs/r3/cancel", &why).await.is_problem(404, "no run r3");
-    let yes = json!({"step": "ok", "item": 2, "approved": true, "who": "me", "reason": ""});
+    let yes = json!({"step": "ok", "item": 2, "approved": true, "who": "me", "reason": "looked"});
     assert_eq!(server.post("/runs/r1/answer", &yes).await.status, 202);
+    let mute = json!({"step": "ok", "item": 2, "approved": true, "who": "me", "reason": " "});
+    server.post("/runs/r1/answer", &mute).await.is_problem(422, "write why");
     server.post("/runs/r2/answer", &yes).await.is_problem(409, "closed");
 }
 

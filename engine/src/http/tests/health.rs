@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::{SOON, Server};
+use crate::http::BrokenView;
 use crate::runner::{Input, Stats};
 
 async fn with(stats: Stats) -> Server {
@@ -28,6 +29,34 @@ async fn it_is_ready_once_it_accepts_and_while_it_can_store() {
     response.is_problem(503, "disk full");
     assert_eq!(response.json()["reasons"].as_array().unwrap().len(), 1);
     assert_eq!(response.header("retry-after"), "5");
+}
+
+#[tokio::test]
+async fn it_is_ready_and_degraded_where_a_file_is_broken() {
+    let broken = |kind: &str, name: &str| BrokenView {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        why: "1 flaw".to_owned(),
+    };
+    let broken = vec![broken("workflow", "failover"), broken("plugin", "promote")];
+    let server = Server::lacking(broken, |input| match input {
+        Input::Stats { reply } => drop(reply.send(ready())),
+        Input::Begin { reply, .. } => {
+            let name = "failover".to_owned();
+            drop(reply.send(Err(crate::runner::BeginError::UnknownWorkflow(name))));
+        }
+        other => panic!("unasked for: {other:?}"),
+    })
+    .await;
+    let response = server.get("/readyz").await;
+    assert_eq!(response.status, 200);
+    let degraded = ["workflow `failover` is not served", "plugin `promote` is not served"];
+    assert_eq!(response.json()["degraded"], json!(degraded));
+    // Its hooks are not known: a sender comes again after a 503, and not after a 404.
+    server.post("/hooks/nope", &json!({})).await.is_problem(503, "not every workflow is loaded");
+    let wish = json!({"workflow": "failover"});
+    server.post("/runs", &wish).await.is_problem(503, "cannot be run: 1 flaw");
+    assert!(server.get("/metrics").await.text.contains("\nbaton_not_served 2\n"));
 }
 
 #[tokio::test]
@@ -74,7 +103,7 @@ async fn metrics_are_prometheus_text_with_bounded_labels() {
 #[tokio::test]
 async fn what_is_loaded_is_listed() {
     let server = with(ready()).await;
-    assert_eq!(server.get("/workflows").await.json(), json!({"workflows": []}));
+    assert_eq!(server.get("/workflows").await.json(), json!({"workflows": [], "broken": []}));
     let plugins = server.get("/plugins").await.json();
     assert_eq!(plugins["plugins"][0]["name"], json!("redis-ping"));
 }

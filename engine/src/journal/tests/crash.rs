@@ -6,13 +6,19 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::time::Instant;
+
+use baton_core::id::Digest;
 
 use super::sample::{PATIENCE, begun, closed, output, run, store};
-use crate::journal::{AppendError, Batch, Entry, Journal, JournalError, SledJournal};
+use crate::journal::{AppendError, Batch, Entry, Journal, Retention, SledJournal};
 
-/// Tells the child where to write, and the first letters of its runs' names.
-const FOLDER: &str = "BATON_TEST_JOURNAL_FOLDER";
-const PREFIX: &str = "BATON_TEST_JOURNAL_PREFIX";
+/// Tells the child where to write, the first letters of its runs' names, after how many
+/// rows of batches to end, and how many closed runs to keep.
+pub(super) const FOLDER: &str = "BATON_TEST_JOURNAL_FOLDER";
+pub(super) const PREFIX: &str = "BATON_TEST_JOURNAL_PREFIX";
+pub(super) const COUNT: &str = "BATON_TEST_JOURNAL_COUNT";
+pub(super) const KEEP: &str = "BATON_TEST_JOURNAL_KEEP";
 
 /// Records of each pair of runs, the last one of which closes it.
 const LENGTH: u64 = 12;
@@ -39,7 +45,12 @@ fn twins(name: &str, seq: u64) -> Vec<Entry> {
 fn the_child_that_writes() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let prefix = std::env::var(PREFIX).expect("the parent gives both");
-    let journal = SledJournal::open(Path::new(&folder)).expect("opens");
+    let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    let mut rows = number(COUNT).unwrap_or(u64::MAX);
+    let keep = number(KEEP).unwrap_or(u64::MAX);
+    let retention = Retention { closed_runs_max: keep, ..Retention::FOR_EVER };
+    let journal = SledJournal::open_with(Path::new(&folder), retention).expect("opens");
+    journal.put_plugin(Digest::of(b"promote"), b"promote").expect("kept");
     let mut first_error = None;
     let (told, answers) = mpsc::channel();
     for generation in 0..u64::MAX {
@@ -67,16 +78,24 @@ fn the_child_that_writes() {
             if let Some(error) = first_error {
                 return after_an_error(&journal, &prefix, &error);
             }
+            rows -= 1;
+            if rows == 0 {
+                return;
+            }
         }
     }
 }
 
+/// It is not the end: what is tried again is taken.
 fn after_an_error(journal: &SledJournal, prefix: &str, error: &AppendError) {
-    assert!(matches!(error, AppendError::Stopped(_)), "{error}");
-    let again = store(journal, twins(&format!("{prefix}-late"), 0));
-    assert!(matches!(again, Err(AppendError::Stopped(_))), "{again:?}");
-    assert!(matches!(journal.open_runs(), Err(JournalError::Stopped(_))));
-    say(&format!("STOPPED {error}"));
+    assert!(matches!(error, AppendError::Unwritten(_) | AppendError::Full(_)), "{error}");
+    say(&format!("REFUSED {error}"));
+    let ends = Instant::now() + PATIENCE;
+    while let Err(error) = store(journal, twins(&format!("{prefix}-late"), 0)) {
+        assert!(error.passes() && Instant::now() < ends, "{error}");
+    }
+    say(&format!("STORED {prefix}-late 0"));
+    say("WENT ON");
 }
 
 fn say(line: &str) {
@@ -91,20 +110,24 @@ struct Writer {
     lines: mpsc::Receiver<String>,
 }
 
-fn writer(folder: &Path, prefix: &str, shell: Option<&str>) -> Writer {
+/// The order to run this binary as the child, by a program that runs what is after it.
+pub(super) fn child(mut by: Command) -> Command {
     let me = std::env::current_exe().expect("this binary");
-    let mut command = match shell {
-        Some(script) => {
-            let mut command = Command::new("sh");
-            command.args(["-c", script]).arg(&me);
-            command
-        }
-        None => Command::new(&me),
-    };
     let test = concat!(module_path!(), "::the_child_that_writes");
     let test = test.split_once("::").expect("the crate comes first").1;
-    command.args([test, "--exact", "--nocapture", "--test-threads", "1"]);
+    by.arg(me).args([test, "--exact", "--nocapture", "--test-threads", "1"]);
+    by
+}
+
+fn writer(folder: &Path, prefix: &str, shell: Option<&str>, keep: Option<u64>) -> Writer {
+    // `env` runs what is after it; nothing else.
+    let mut by = Command::new(if shell.is_some() { "sh" } else { "env" });
+    if let Some(script) = shell {
+        by.args(["-c", script]);
+    }
+    let mut command = child(by);
     command.env(FOLDER, folder).env(PREFIX, prefix);
+    command.envs(keep.map(|keep| (KEEP, keep.to_string())));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("the child starts");
     let out = BufReader::new(child.stdout.take().expect("piped"));
@@ -164,7 +187,7 @@ fn g2_what_was_acknowledged_survives_sigkill_at_any_moment() {
     // Spread unevenly over a generation of 72 batches and beyond; the moment within a
     // write is the scheduler's.
     for (round, acknowledged) in [1, 2, 7, 19, 44, 71, 97, 150, 233, 310].into_iter().enumerate() {
-        let mut child = writer(folder.path(), &format!("r{round}"), None);
+        let mut child = writer(folder.path(), &format!("r{round}"), None, None);
         let mut heard = 0;
         while heard < acknowledged {
             let line = child.lines.recv_timeout(PATIENCE).expect("the child writes");
@@ -180,22 +203,55 @@ fn g2_what_was_acknowledged_survives_sigkill_at_any_moment() {
     assert!(stored.values().any(|&last| last + 1 == LENGTH), "some runs closed");
 }
 
-/// `ulimit -f` makes sled's write fail as a full disk does.
+/// `ulimit -f` makes sled's write fail as a full disk does, while the log has room in each
+/// of its segments: the store is built again and again, and the journal goes on.
 #[test]
-fn a_full_disk_stops_the_journal_and_loses_nothing() {
+fn g2_a_store_that_fails_is_built_again_under_the_same_process() {
     let folder = tempfile::tempdir().expect("a folder");
-    let script = "trap '' XFSZ; ulimit -f 6000; exec \"$0\" \"$@\"";
+    // 512-byte blocks: 9 MiB, a segment and a little.
+    let script = "trap '' XFSZ; ulimit -f 18432; exec \"$0\" \"$@\"";
     let mut stored = BTreeMap::new();
-    let child = writer(folder.path(), "full", Some(script));
-    let why = loop {
+    let child = writer(folder.path(), "full", Some(script), None);
+    loop {
         let line = child.lines.recv_timeout(PATIENCE).expect("the child neither hangs nor dies");
-        if let Some((_, why)) = line.split_once("STOPPED ") {
-            break why.to_owned();
+        if line.contains("WENT ON") {
+            break;
         }
         note(&mut stored, &line);
-    };
+    }
     drop(child);
-    assert!(why.contains("Make room on the disk"), "{why}");
     assert!(!stored.is_empty());
-    check(&SledJournal::open(folder.path()).expect("opens when there is room"), &stored);
+    check(&SledJournal::open(folder.path()).expect("opens"), &stored);
+}
+
+/// Whatever is being removed when the process is killed: a run is whole, or it is gone.
+#[test]
+fn g2_a_kill_in_the_middle_of_a_removal_leaves_no_half_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut removed = 0;
+    for (round, acknowledged) in [90, 130, 171, 217, 260, 303].into_iter().enumerate() {
+        let mut child = writer(folder.path(), &format!("k{round}"), None, Some(4));
+        let mut stored = BTreeMap::new();
+        let mut heard = 0;
+        while heard < acknowledged {
+            let line = child.lines.recv_timeout(PATIENCE).expect("the child writes");
+            heard += usize::from(note(&mut stored, &line));
+        }
+        child.child.kill().expect("it is ours");
+        child.child.wait().expect("it is ours");
+        let journal = SledJournal::open(folder.path()).expect("opens after a kill");
+        for (name, &last) in &stored {
+            for name in ["a", "b"].map(|twin| format!("{name}-{twin}")) {
+                match journal.events(&run(&name)).expect("read") {
+                    Some(history) => assert!(history.expect("whole").len() as u64 > last),
+                    None => removed += usize::from(last + 1 == LENGTH),
+                }
+            }
+        }
+        let findings = crate::journal::check(&journal).expect("looks");
+        assert!(findings.is_sound(), "{findings:?}");
+        let half = findings.orphans.iter().filter(|orphan| orphan.contains("records of run"));
+        assert_eq!(half.count(), 0, "{:?}", findings.orphans);
+    }
+    assert!(removed > 20, "{removed}");
 }

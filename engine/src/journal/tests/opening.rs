@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::sample::{begun, events, output, run, store};
-use crate::journal::{Journal, OpenError, SledJournal};
+use super::sample::{begun, store};
+use crate::journal::{OpenError, SledJournal};
 
 fn refusal(folder: &Path) -> OpenError {
     SledJournal::open(folder).err().expect("it does not open")
@@ -99,88 +99,4 @@ fn a_start_that_was_cut_off_is_finished_by_the_next() {
     let journal = SledJournal::open(folder.path()).expect("opens");
     store(&journal, vec![begun("a", 1)]).expect("stored");
     assert!(!folder.path().join("blobs/drafts/0").exists());
-}
-
-#[test]
-fn rubbish_for_a_store_is_an_error_and_no_panic() {
-    let folder = tempfile::tempdir().expect("a folder");
-    drop(SledJournal::open(folder.path()).expect("opens"));
-    fs::write(folder.path().join("store/conf"), "rubbish that is no configuration")
-        .expect("spoilt");
-    let error = refusal(folder.path());
-    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
-}
-
-#[test]
-fn an_older_store_under_a_newer_mark_is_not_opened() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let db = folder.path().join("store/db");
-    drop(SledJournal::open(folder.path()).expect("opens"));
-    let empty = fs::read(&db).expect("its bytes");
-    let journal = SledJournal::open(folder.path()).expect("opens");
-    store(&journal, vec![begun("a", 1)]).expect("stored");
-    drop(journal);
-    let full = fs::read(&db).expect("its bytes");
-
-    fs::write(&db, &empty).expect("exchanged");
-    remove_snapshots(folder.path());
-    let error = refusal(folder.path());
-    assert!(matches!(error, OpenError::Lost { stored: 0, acknowledged: 1, .. }), "{error:?}");
-    fs::write(&db, full).expect("put back");
-    remove_snapshots(folder.path());
-    drop(SledJournal::open(folder.path()).expect("nothing was changed"));
-
-    fs::write(&db, &empty).expect("exchanged");
-    remove_snapshots(folder.path());
-    fs::remove_file(folder.path().join("stored")).expect("removed, as the message says");
-    let journal = SledJournal::open(folder.path()).expect("opens");
-    store(&journal, vec![begun("a", 1)]).expect("stored");
-}
-
-/// sled starts from a snapshot of its page table if there is one.
-fn remove_snapshots(folder: &Path) {
-    for entry in fs::read_dir(folder.join("store")).expect("a folder") {
-        let path = entry.expect("a name").path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap")) {
-            fs::remove_file(path).expect("removed");
-        }
-    }
-}
-
-#[test]
-fn g2_a_flipped_byte_of_the_store_is_never_silent() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let names: Vec<String> = (0..20).map(|run| format!("run-{run}")).collect();
-    let history = |name: &str| -> Vec<_> {
-        let outputs = (1..20).map(|seq| output(name, seq, 900));
-        std::iter::once(begun(name, 1)).chain(outputs).collect()
-    };
-    let journal = SledJournal::open(folder.path()).expect("opens");
-    for name in &names {
-        store(&journal, history(name)).expect("stored");
-    }
-    drop(journal);
-    let db = folder.path().join("store/db");
-    let whole = fs::read(&db).expect("its bytes");
-    let mut told = 0;
-    for round in 0..16 {
-        let mut spoilt = whole.clone();
-        let at = (2 * round + 1) * whole.len() / 32;
-        spoilt[at] ^= 0x40;
-        fs::write(&db, spoilt).expect("spoilt");
-        remove_snapshots(folder.path());
-        let Ok(journal) = SledJournal::open(folder.path()) else {
-            told += 1;
-            continue;
-        };
-        // What opens is whole, or says which run is not.
-        for name in &names {
-            match journal.events(&run(name)).expect("read") {
-                Some(Ok(found)) => assert_eq!(found, events(&history(name)), "byte {at}"),
-                Some(Err(_)) => told += 1,
-                None => panic!("byte {at}: {name} is gone"),
-            }
-        }
-    }
-    assert!(told > 0, "some of the bytes mattered");
 }

@@ -79,7 +79,7 @@ fn pin() -> impl Strategy<Value = Pin> {
 }
 
 fn begun() -> impl Strategy<Value = Begun> {
-    let parent = (run(), attempt(), option::of(at()))
+    let parent = (run(), attempt(), option::of(any::<u64>()))
         .prop_map(|(run, attempt, fresh_until)| Parent { run, attempt, fresh_until });
     let queued = any::<u64>().prop_map(|not_before| Queued { not_before });
     let names = (run(), text(), text(), btree_map(text(), text(), 0..3));

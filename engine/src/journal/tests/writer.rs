@@ -1,6 +1,8 @@
 //! The queue and its thread, with a store that fails when told.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use super::sample::{PATIENCE, begun};
 use crate::journal::ledger::Change;
@@ -14,6 +16,8 @@ struct Told {
     took: mpsc::Sender<usize>,
     orders: mpsc::Receiver<Order>,
     refuse_at: Option<u64>,
+    full: Arc<AtomicBool>,
+    tended: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Copy)]
@@ -31,13 +35,25 @@ impl Store for Told {
         Ok(vec![(vec![1], None)])
     }
 
-    fn commit(&mut self, changes: Vec<Change>) -> Result<(), String> {
+    fn ready(&mut self) -> Result<(), AppendError> {
+        self.full
+            .load(Ordering::Relaxed)
+            .then_some(())
+            .map_or(Ok(()), |()| Err(AppendError::Full("told so".to_owned())))
+    }
+
+    fn commit(&mut self, changes: Vec<Change>) -> Result<(), AppendError> {
         self.took.send(changes.len()).expect("the test listens");
         match self.orders.recv().expect("the test orders") {
             Order::Succeed => Ok(()),
-            Order::Fail => Err("no space left on device".to_owned()),
+            Order::Fail => Err(AppendError::Unwritten("the disk is ill".to_owned())),
             Order::Panic => panic!("told to"),
         }
+    }
+
+    fn tend(&mut self) -> Duration {
+        self.tended.fetch_add(1, Ordering::Relaxed);
+        Duration::from_millis(1)
     }
 }
 
@@ -47,14 +63,24 @@ struct Stage {
     orders: mpsc::Sender<Order>,
     ended: mpsc::Sender<(u64, Result<(), AppendError>)>,
     ends: Ends,
+    full: Arc<AtomicBool>,
+    tended: Arc<AtomicU64>,
 }
 
 fn stage(refuse_at: Option<u64>) -> Stage {
     let (took_by, took) = mpsc::channel();
     let (orders, orders_of) = mpsc::channel();
     let (ended, ends) = mpsc::channel();
-    let told = Told { took: took_by, orders: orders_of, refuse_at };
-    Stage { writer: Arc::new(Writer::start(told).expect("a thread")), took, orders, ended, ends }
+    let (full, tended) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+    let told = Told {
+        took: took_by,
+        orders: orders_of,
+        refuse_at,
+        full: Arc::clone(&full),
+        tended: Arc::clone(&tended),
+    };
+    let writer = Arc::new(Writer::start(told).expect("a thread"));
+    Stage { writer, took, orders, ended, ends, full, tended }
 }
 
 impl Stage {
@@ -110,30 +136,68 @@ fn a_refused_batch_does_not_hold_up_the_others() {
     assert_eq!(stage.end(), (3, Ok(())));
 }
 
-fn stops_on(order: Order, why: &str) {
+#[test]
+fn after_a_failed_commit_the_next_is_tried() {
     let stage = stage(None);
     stage.occupy();
     (1..=3).for_each(|number| stage.append(number));
-    stage.orders.send(order).expect("it listens");
+    stage.orders.send(Order::Fail).expect("it listens");
+    stage.orders.send(Order::Fail).expect("it listens");
+    let ill = AppendError::Unwritten("the disk is ill".to_owned());
+    (0..=3).for_each(|number| assert_eq!(stage.end(), (number, Err(ill.clone()))));
+    assert_eq!(stage.writer.stopped(), None);
+    assert_eq!(stage.writer.stalled(), Some(ill.to_string()));
+    stage.append(4);
+    stage.orders.send(Order::Succeed).expect("it listens");
+    assert_eq!(stage.end(), (4, Ok(())));
+    assert_eq!(stage.writer.stalled(), None);
+}
+
+#[test]
+fn while_the_store_is_not_ready_it_is_not_written_and_asked_until_it_is() {
+    let stage = stage(None);
+    stage.full.store(true, Ordering::Relaxed);
+    stage.append(0);
+    let full = AppendError::Full("told so".to_owned());
+    assert_eq!(stage.end(), (0, Err(full.clone())));
+    assert!(stage.took.try_recv().is_err());
+    assert_eq!(stage.writer.stalled(), Some(full.to_string()));
+    stage.full.store(false, Ordering::Relaxed);
+    until("it asks by itself", || stage.writer.stalled().is_none());
+}
+
+#[test]
+fn while_nothing_waits_the_store_is_tended() {
+    let stage = stage(None);
+    until("tended", || stage.tended.load(Ordering::Relaxed) > 3);
+}
+
+fn until(what: &str, is: impl Fn() -> bool) {
+    let ends = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < ends, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_panic_in_the_store_is_answered_and_ends_it() {
+    let stage = stage(None);
+    stage.occupy();
+    (1..=3).for_each(|number| stage.append(number));
+    stage.orders.send(Order::Panic).expect("it listens");
     for number in 0..=3 {
         let (of, end) = stage.end();
         assert_eq!(of, number);
-        assert!(matches!(&end, Err(AppendError::Stopped(text)) if text.contains(why)), "{end:?}");
+        assert!(
+            matches!(&end, Err(AppendError::Stopped(why)) if why.contains("told to")),
+            "{end:?}"
+        );
     }
     stage.append(4);
     let (_, end) = stage.end();
-    assert!(matches!(&end, Err(AppendError::Stopped(text)) if text.contains("start Baton again")));
+    assert!(matches!(&end, Err(AppendError::Stopped(text)) if text.contains("Start Baton again")));
     assert!(stage.writer.stopped().is_some());
-}
-
-#[test]
-fn after_a_failed_commit_nothing_is_taken() {
-    stops_on(Order::Fail, "no space left on device");
-}
-
-#[test]
-fn a_panic_in_the_store_is_answered_too() {
-    stops_on(Order::Panic, "a panic: told to");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::gate::Mode;
 use super::lab::{Lab, asking, doing, manual, sleeping};
 use crate::journal::AppendError;
-use crate::runner::{CommandError, Input};
+use crate::runner::CommandError;
 use baton_core::run::event::Event;
 use serde_json::json;
 
@@ -26,14 +26,32 @@ async fn an_end_that_is_not_stored_is_tried_again_with_its_outcomes() {
 }
 
 #[tokio::test]
-async fn g4_an_intent_that_is_not_stored_is_refused() {
+async fn g4_an_intent_waits_until_it_is_stored() {
     let lab = Lab::new(&[sleeping("act", "")]).await;
     let run = lab.run(manual("act")).await;
-    lab.gate.set(Mode::Fail(AppendError::Busy));
+    lab.gate.set(Mode::Fail(AppendError::Full("told so".to_owned())));
+    let tried = lab.gate.seen().len();
+    let doing = doing(&run, 0, 1);
+    let intent = lab.intend(&doing);
+    let released = async {
+        // Refused, and refused again: nobody is told, and nothing is sent.
+        while lab.gate.seen().len() < tried + 2 {
+            lab.view(&run).await;
+        }
+        assert!(lab.view(&run).await.steps[0].calls.is_empty());
+        lab.gate.release();
+    };
+    let (intent, ()) = tokio::join!(intent, released);
+    intent.unwrap();
+    assert_eq!(lab.view(&run).await.steps[0].calls.len(), 1);
+}
+
+#[tokio::test]
+async fn g4_an_intent_that_can_never_be_stored_is_refused() {
+    let lab = Lab::new(&[sleeping("act", "")]).await;
+    let run = lab.run(manual("act")).await;
+    lab.gate.set(Mode::Refuse(|event| matches!(event, Event::Called { .. })));
     assert!(lab.intend(&doing(&run, 0, 1)).await.is_err());
-    assert!(lab.view(&run).await.steps[0].calls.is_empty());
-    lab.gate.release();
-    lab.intend(&doing(&run, 0, 1)).await.unwrap();
 }
 
 #[tokio::test]

@@ -75,6 +75,13 @@ impl Journal for Gate {
         }
     }
 
+    fn stalled(&self) -> Option<String> {
+        match &*self.mode.lock().unwrap() {
+            Mode::Fail(error) => Some(error.to_string()),
+            Mode::Pass | Mode::Hold | Mode::Refuse(_) => self.inner.stalled(),
+        }
+    }
+
     fn open_runs(&self) -> Result<Vec<(RunId, History)>, JournalError> {
         let mut runs = self.inner.open_runs()?;
         for (id, history) in &mut runs {

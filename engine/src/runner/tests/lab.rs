@@ -205,7 +205,7 @@ impl Lab {
         approved: bool,
     ) -> Result<(), CommandError> {
         let answer = Answer { approved, who: "ann".to_owned(), reason: "a test".to_owned() };
-        self.handle.answer(run.clone(), step.to_owned(), 0, answer).await
+        self.handle.answer(run.clone(), step.to_owned(), None, answer).await
     }
 
     pub(super) async fn cancel(&self, run: &RunId) -> Result<(), CommandError> {

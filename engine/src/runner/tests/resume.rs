@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::lab::{Lab, PATIENCE, asking, call, doing, manual, sleeping, step};
-use crate::journal::{Journal, SledJournal};
+use crate::journal::{Batch, Entry, Journal, MemoryJournal, SledJournal};
 use crate::runner::{Admission, Input};
+use baton_core::run::RULES_VERSION;
+use baton_core::run::event::{Begun, Event};
 use serde_json::json;
 
 #[tokio::test]
@@ -38,6 +40,33 @@ async fn g2_one_unreadable_run_stops_no_other() {
     let error = lab.cancel(&bad).await.unwrap_err().to_string();
     assert!(error.contains("unreadable: record 1 has a bad checksum"), "{error}");
     assert_eq!(lab.handle.stats().await.unreadable, 1);
+}
+
+#[tokio::test]
+async fn g2_a_run_of_other_rules_is_set_aside_and_says_what_to_do() {
+    let lab = Lab::new(&[asking("ask", "")]).await;
+    let (strange, known) = (lab.run(manual("ask")).await, lab.run(manual("ask")).await);
+    let events = [&strange, &known].map(|run| lab.events(run).remove(0));
+    lab.die().await;
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(1000));
+    for (event, rules) in events.into_iter().zip([RULES_VERSION + 1, RULES_VERSION]) {
+        let Event::Begun { at, begun } = event else { panic!("{event}") };
+        let begun = Arc::new(Begun { rules, ..(*begun).clone() });
+        let run = begun.id.clone();
+        let event = Event::Begun { at, begun };
+        let (done, durable) = tokio::sync::oneshot::channel();
+        let batch = Batch { entries: vec![Entry { run, seq: 0, event, closed: None }] };
+        journal.append(batch, Box::new(move |result| done.send(result).unwrap()));
+        durable.await.unwrap().unwrap();
+    }
+    let lab = Lab::on(journal, &[asking("ask", "")]).await;
+    assert_eq!(lab.resumed, 1);
+    lab.answer(&known, "ok", true).await.unwrap();
+    lab.state(&known, "succeeded").await;
+    let note = lab.view(&strange).await.note.unwrap();
+    let expected = format!("it began under rules version {}, this build knows", RULES_VERSION + 1);
+    assert!(note.starts_with(&expected) && note.contains("let a build that knows both"), "{note}");
+    assert!(lab.answer(&strange, "ok", true).await.unwrap_err().to_string().contains("unreadable"));
 }
 
 #[tokio::test]

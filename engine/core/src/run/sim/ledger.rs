@@ -170,7 +170,7 @@ impl Ledger {
                 && !plan.step(later).changes_nothing;
             let under_way = |item: &Item| matches!(item.work(), State::Running { .. });
             self.lanes_of(later, Side::Do).any(|lane| lane.intent_ever)
-                || (child && run.step(later).items().iter().any(under_way))
+                || (child && run.step(later).items().iter().any(|item| under_way(item)))
         })
     }
 

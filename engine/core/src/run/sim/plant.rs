@@ -209,7 +209,7 @@ fn stale(plant: Plant, plan: &Plan, before: &Run, at: Millis, run: &mut Run) {
             run.steps.iter_mut().for_each(|step| step.gate_at = Some(at));
         }
         Plant::ThawFrozen => {
-            let acted = |id: StepId| run.step(id).items.iter().any(Item::has_acted);
+            let acted = |id: StepId| run.step(id).items.iter().any(|item| item.has_acted());
             let frozen = plan.ids().find(|id| {
                 plan.step(*id).changes_nothing
                     && run.step(*id).has_succeeded()
@@ -227,7 +227,7 @@ fn items(run: &mut Run) -> impl Iterator<Item = (StepId, &mut Item)> {
     (0u16..)
         .map(StepId)
         .zip(&mut run.steps)
-        .flat_map(|(id, step)| step.items.iter_mut().map(move |item| (id, item)))
+        .flat_map(|(id, step)| step.items.iter_mut().map(move |item| (id, &mut **item)))
 }
 
 /// Faults of the graph on the way forward.

@@ -287,7 +287,7 @@ impl<'t, 'i> Fields<'t, 'i> {
 }
 
 /// `250ms`, `5s`, `10m`, `2h`, `7d`: milliseconds.
-fn parse_duration(text: &str) -> Option<Millis> {
+pub fn parse_duration(text: &str) -> Option<Millis> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let unit_ms = match unit {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use baton_core::run::event::{Call, CallClass};
+use baton_crash::{self as crash, Point};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -56,6 +57,7 @@ pub(super) async fn send(
     };
     let time = time.saturating_sub(started.elapsed());
 
+    crash::point(if calls.is_empty() { Point::ReadBefore } else { Point::ChangeBefore });
     if !fresh.is_empty()
         && let Err(error) = tape.intend(wall, &fresh).await
     {
@@ -66,6 +68,9 @@ pub(super) async fn send(
         });
     }
 
+    if !calls.is_empty() {
+        crash::point(Point::ChangeIntended);
+    }
     let bytes = resp::encode(pipeline.commands.iter().map(|command| command.arguments.as_slice()));
     let mut replies = Vec::new();
     let exchange = connection.exchange(&bytes, pipeline.commands.len(), &mut replies);
@@ -75,6 +80,7 @@ pub(super) async fn send(
     for (command, reply) in pipeline.commands.iter().zip(&mut replies) {
         secret::blot(&command.name, reply);
     }
+    crash::point(if calls.is_empty() { Point::ReadAfter } else { Point::ChangeAfter });
     tell(wall, &pipeline.commands, &replies, first, calls);
     // Whoever is told that it broke knows that what was said on it is gone.
     let said = std::mem::take(&mut slot.session);
