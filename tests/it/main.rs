@@ -6,9 +6,12 @@
 mod approvals;
 mod cli;
 mod crash;
+mod disk;
 mod flaws;
 mod house;
+mod journal;
 mod lab;
 mod plan;
+mod tapes;
 mod versions;
 mod workflows;

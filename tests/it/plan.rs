@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::house::House;
 
-/// A cluster with order books, and the shipped workflows and plugins for it.
-fn shipped(mode: &str) -> (Lab, House) {
-    let lab = Lab::start(Options::bondx()).unwrap();
+/// A cluster with order books, and the shipped workflows and plugins for it. Its
+/// Sentinels are slow, so that nobody else acts while a plan is made.
+pub(crate) fn shipped(mode: &str) -> (Lab, House) {
+    let lab = Lab::start(Options { down_after_ms: 60_000, ..Options::bondx() }).unwrap();
     let mut connection = query::connect(&lab.data()[0].address(), None).unwrap();
     market::fill(&mut connection, 3, 1).unwrap();
     let configuration = format!(

@@ -12,6 +12,8 @@ use crate::shell::{cargo, run};
 pub(crate) enum What {
     /// Durable steps, runs and plugin calls, beside this machine's own fdatasync
     Step,
+    /// What crash safety costs: steps, crowds, a long history, and restarts
+    Journal,
 }
 
 /// Our crates as in a release. What we depend on is optimised in `dev` already, so
@@ -28,12 +30,15 @@ const PROFILE: &[&str] = &[
 /// # Errors
 /// When it does not build, does not end well, or leaves no result.
 pub(crate) fn bench(root: &Path, what: What) -> Result<()> {
-    let What::Step = what;
+    let name = match what {
+        What::Step => "step",
+        What::Journal => "journal",
+    };
     let folder = root.join("target/bench");
     std::fs::create_dir_all(&folder)?;
-    let file = folder.join("step.json");
+    let file = folder.join(format!("{name}.json"));
     // All of the workspace, so that features are unified as everywhere else.
-    let mut arguments = vec!["bench", "--workspace", "--bench", "step", "--profile", "dev"];
+    let mut arguments = vec!["bench", "--workspace", "--bench", name, "--profile", "dev"];
     arguments.extend(PROFILE.iter().flat_map(|setting| ["--config", setting]));
     run(cargo(root, &arguments)
         .env("BATON_BENCH_OUT", &file)

@@ -2,15 +2,15 @@
 //! the tests try by sample.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use baton_lab::crash::boundary::{Choice, Subject, Tally, every, from_outside};
+use baton_lab::crash::boundary::{Choice, Subject, Tally, again_and_again, every, from_outside};
 use baton_lab::crash::failover::{Begun, Failover};
 use baton_lab::crash::torture::{Policy, Torture};
-use baton_lab::crash::{Bench, random};
-use clap::Args;
+use baton_lab::crash::{Bench, Blow, Passing, random};
+use clap::{Args, ValueEnum};
 
 use crate::shell::{Phases, cargo, run};
 use crate::{install, plugins};
@@ -26,6 +26,15 @@ pub(crate) struct Wanted {
     /// Rounds of many runs at once
     #[arg(long, default_value_t = 200)]
     random: u64,
+    /// Only this part
+    #[arg(long)]
+    only: Option<Part>,
+    /// Only this death, as a violation names it: append:17:before
+    #[arg(long, requires = "only")]
+    at: Option<Passing>,
+    /// How often that
+    #[arg(long, default_value_t = 10)]
+    times: usize,
     /// Of each point of the failover at most so many passings; absent: all of them
     #[arg(long)]
     failover_most: Option<u64>,
@@ -33,9 +42,20 @@ pub(crate) struct Wanted {
 
 /// Deaths from outside, for each that dies so.
 const OUTSIDE: usize = 40;
-/// The latest of them after the start: about as long as an uncrashed run takes.
+/// The latest of them after the start: before an uncrashed run is over.
 const LONGEST: Duration = Duration::from_millis(300);
-const LONGEST_FAILOVER: Duration = Duration::from_secs(4);
+const LONGEST_FAILOVER: Duration = Duration::from_millis(1_200);
+
+/// What is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Every boundary of the torture workflow, under each policy
+    Torture,
+    /// Rounds of many runs at once
+    Rounds,
+    /// Every boundary of the real failover
+    Failover,
+}
 
 /// Tries every boundary of every subject, and prints what came of it.
 ///
@@ -51,39 +71,77 @@ pub(crate) fn crashpoints(root: &Path, wanted: &Wanted) -> Result<()> {
     // A copy, so that it stays the same one whatever is built meanwhile.
     let binary = folder.join("baton");
     fs::copy(root.join("target/debug/baton"), &binary)?;
-    let bench = Bench::start(root, &binary)?;
-    let mut violations = 0;
-    let mut tell = |tally: &Tally| {
-        print!("{}", tally.table());
-        violations += tally.violations.len();
-    };
-    for policy in Policy::ALL {
-        let torture = Torture::new(&bench, policy)?;
-        let tally = phases.phase(&torture.name(), || every(&torture, Choice::All, wanted.jobs))?;
-        tell(&tally);
-        let name = format!("{}, from outside", torture.name());
-        let tally = phases.phase(&name, || {
-            Ok(from_outside(&torture, wanted.seed, OUTSIDE, LONGEST, wanted.jobs))
-        })?;
-        tell(&tally);
+    let mut course = Course { root, binary, cache: folder.join("cache"), wanted, phases, wrong: 0 };
+    let parts = [Part::Torture, Part::Rounds, Part::Failover];
+    for part in parts.into_iter().filter(|part| wanted.only.is_none_or(|only| only == *part)) {
+        match part {
+            Part::Torture => course.torture()?,
+            Part::Rounds => course.rounds()?,
+            Part::Failover => course.failover()?,
+        }
     }
-    let name =
-        format!("{} rounds of {} runs, from seed {}", wanted.random, random::RUNS, wanted.seed);
-    let tally =
-        phases.phase(&name, || random::rounds(&bench, wanted.seed, wanted.random, wanted.jobs))?;
-    tell(&tally);
-    let failover = |begun| Failover::new(root, &binary, &folder.join("cache"), begun);
-    let subject = failover(Begun::ByAlert)?;
-    let most = wanted.failover_most.map_or(Choice::AtMost(u64::MAX), Choice::AtMost);
-    let tally = phases.phase(&subject.name(), || every(&subject, most, wanted.jobs))?;
-    tell(&tally);
-    let subject = failover(Begun::ByAll)?;
-    let name = format!("{}, from outside", subject.name());
-    let tally = phases.phase(&name, || {
-        Ok(from_outside(&subject, wanted.seed, OUTSIDE, LONGEST_FAILOVER, wanted.jobs))
-    })?;
-    tell(&tally);
-    phases.print_all();
-    ensure!(violations == 0, "{violations} violations");
+    course.phases.print_all();
+    ensure!(course.wrong == 0, "{} violations", course.wrong);
     Ok(())
+}
+
+/// One going-through of all parts.
+struct Course<'a> {
+    root: &'a Path,
+    binary: PathBuf,
+    cache: PathBuf,
+    wanted: &'a Wanted,
+    phases: Phases,
+    wrong: usize,
+}
+
+impl Course<'_> {
+    fn torture(&mut self) -> Result<()> {
+        let bench = Bench::start(self.root, &self.binary)?;
+        for policy in Policy::ALL {
+            let torture = Torture::new(&bench, policy)?;
+            self.every(&torture, Choice::All)?;
+            self.outside(&torture, LONGEST)?;
+        }
+        Ok(())
+    }
+
+    fn rounds(&mut self) -> Result<()> {
+        let bench = Bench::start(self.root, &self.binary)?;
+        let Wanted { jobs, seed, random: rounds, .. } = *self.wanted;
+        let name = format!("{rounds} rounds of {} runs, from seed {seed}", random::RUNS);
+        self.play(&name, || random::rounds(&bench, seed, rounds, jobs))
+    }
+
+    fn failover(&mut self) -> Result<()> {
+        let subject = |begun| Failover::new(self.root, &self.binary, &self.cache, begun);
+        let (by_alert, by_all) = (subject(Begun::ByAlert)?, subject(Begun::ByAll)?);
+        let most = self.wanted.failover_most.unwrap_or(u64::MAX);
+        self.every(&by_alert, Choice::AtMost(most))?;
+        self.outside(&by_all, LONGEST_FAILOVER)
+    }
+
+    fn every(&mut self, subject: &dyn Subject, choice: Choice) -> Result<()> {
+        let Wanted { jobs, at, times, .. } = *self.wanted;
+        self.play(&subject.name(), || match at {
+            Some(passing) => Ok(again_and_again(subject, &[Blow::At(passing)], times, jobs)),
+            None => every(subject, choice, jobs),
+        })
+    }
+
+    fn outside(&mut self, subject: &dyn Subject, longest: Duration) -> Result<()> {
+        let Wanted { jobs, seed, at, .. } = *self.wanted;
+        if at.is_some() {
+            return Ok(());
+        }
+        let name = format!("{}, from outside", subject.name());
+        self.play(&name, || Ok(from_outside(subject, seed, OUTSIDE, longest, jobs)))
+    }
+
+    fn play(&mut self, name: &str, play: impl FnOnce() -> Result<Tally>) -> Result<()> {
+        let tally = self.phases.phase(name, play)?;
+        print!("{}", tally.table());
+        self.wrong += tally.violations.len();
+        Ok(())
+    }
 }

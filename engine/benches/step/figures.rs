@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::machine;
+use crate::spread::{Spread, tenths};
 
 /// A durable step in sequence takes at most this long, at the median.
 const STEP_US_P50_MAX: f64 = 500.0;
@@ -92,32 +93,10 @@ impl Figures {
     }
 }
 
-/// Microseconds, to a tenth.
-struct Spread {
-    p50: f64,
-    p99: f64,
-}
-
-impl Spread {
-    fn of(samples: &[Duration]) -> Self {
-        let mut sorted = samples.to_vec();
-        sorted.sort_unstable();
-        let at = |percent: usize| {
-            let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-            sorted.get(index).map_or(0.0, |sample| tenths(sample.as_secs_f64() * 1e6))
-        };
-        Self { p50: at(50), p99: at(99) }
-    }
-}
-
 fn median(rates: &[f64]) -> f64 {
     let mut sorted = rates.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
-}
-
-pub(crate) fn tenths(figure: f64) -> f64 {
-    (figure * 10.0).round() / 10.0
 }
 
 fn line(what: &str, spread: &Spread, goal: &str) {

@@ -152,7 +152,7 @@ fuel = 0
 memory_mib = 1.5
 "#,
         &expect![[r#"
-            etc/baton.toml:2:1: unknown key `colour`; known are secrets, server, paths, limits, clusters
+            etc/baton.toml:2:1: unknown key `colour`; known are secrets, server, paths, limits, retention, clusters
             etc/baton.toml:4:8: `localhost:7077` is not an address to listen on; write IP and port, as "127.0.0.1:7077" or "[::1]:7077"
             etc/baton.toml:5:1: unknown key `tokem` in [server]; did you mean `token`?
             etc/baton.toml:7:1: secret `plain` must say where its text is, not hold it; write `plain = { env = "VARIABLE" }` or `plain = { file = "/run/secrets/plain" }`
@@ -211,6 +211,24 @@ fn a_bind_that_others_reach_needs_a_token() {
 }
 
 #[test]
+fn closed_runs_are_kept_as_long_as_it_says() {
+    let kept = |text: &str| {
+        let retention = read(text).unwrap().retention;
+        (retention.closed_ms_max, retention.closed_runs_max)
+    };
+    let day = 24 * 3600 * 1000;
+    assert_eq!(kept(""), (90 * day, 100_000));
+    assert_eq!(kept("[retention]\nclosed_for = \"36h\"\nclosed_runs = 7"), (36 * 3_600_000, 7));
+    check(
+        "[retention]\nclosed_for = \"1s\"\nclosed_runs = 0\nruns = 1",
+        &expect![[r#"
+            etc/baton.toml:2:14: `closed_for` must be a duration from 1m to 36500d, as "90d", not `1s`
+            etc/baton.toml:3:15: `closed_runs` must be from 1 to 100000000
+            etc/baton.toml:4:1: unknown key `runs` in [retention]; known are closed_for, closed_runs"#]],
+    );
+}
+
+#[test]
 fn the_environment_overrides_the_file() {
     let env = |name: &str| {
         let value = match name {
@@ -233,7 +251,9 @@ fn the_environment_overrides_the_file() {
         configuration: BATON_LIMITS_MEMORY_MIB: `rub�bish` is not a whole number from 1 to 4096
         configuration: BATON_LIMITS_FUEL: `rub�bish` is not a whole number from 1 to 1000000000000000
         configuration: BATON_LIMITS_ATTEMPTS: `rub�bish` is not a whole number from 1 to 10000
-        configuration: BATON_LIMITS_OPEN_RUNS: `rub�bish` is not a whole number from 1 to 1000000"#]].assert_eq(&error.to_string());
+        configuration: BATON_LIMITS_OPEN_RUNS: `rub�bish` is not a whole number from 1 to 1000000
+        configuration: BATON_RETENTION_CLOSED_FOR: `closed_for` must be a duration from 1m to 36500d, as "90d", not `rub�bish`
+        configuration: BATON_RETENTION_CLOSED_RUNS: `rub�bish` is not a whole number from 1 to 100000000"#]].assert_eq(&error.to_string());
 }
 
 #[test]

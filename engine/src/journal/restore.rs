@@ -227,26 +227,17 @@ pub(super) fn relog(disk: &mut Disk, keep: Keep) -> Result<(), AppendError> {
     sync_folder(disk.log.folder()).map_err(failed)
 }
 
-/// Opens a store that failed in use. What was acknowledged is in the log.
+/// Builds a store that failed in use again. What was acknowledged is in the log. It is not
+/// opened again as it is: after a failed write sled keeps its file, lock and all.
 pub(super) fn mend(disk: &mut Disk) -> Result<(), Trouble> {
     let batches = disk.count.batches;
-    let opened = match load(&disk.shelf) {
-        Ok(count) if count.batches >= disk.mark.said().flushed => {
-            disk.count = count;
-            catch_up(disk).is_ok()
-        }
-        Ok(_) | Err(Refusal::Damaged(_)) => false,
-        Err(Refusal::Open(error)) => return Err(error.to_string()),
-    };
-    if !opened {
-        rebuild(disk, Keep::Nothing)?;
-    }
-    if disk.count.batches == batches {
+    let rebuilt = rebuild(disk, Keep::Nothing);
+    let found = std::mem::replace(&mut disk.count.batches, batches);
+    rebuilt?;
+    if found == batches {
         return Ok(());
     }
-    let found = disk.count.batches;
-    disk.count.batches = batches;
-    Err(format!("it ends at batch {found} of {batches}: start Baton again"))
+    Err(format!("the log ends at batch {found} of {batches}: start Baton again"))
 }
 
 /// Builds the store anew: smaller, and without what sled left behind.

@@ -10,7 +10,8 @@
 //! - A damaged byte in its file makes it panic at start, or forget all that was written
 //!   behind it, silently, or fail when the page is read. So it is held against the log
 //!   and [`super::mark`], and built again.
-//! - After a failed write it keeps failing. So it is closed and opened again.
+//! - After a failed write it keeps failing, and keeps its file and the lock on it. So it
+//!   is left behind, and another is built beside it.
 //! - A batch on one tree is atomic; batches on several trees are not. So all is in one
 //!   tree, told apart by the first byte of the key.
 //! - Its threads may hold the file for a moment after the last handle is gone. So the
@@ -18,7 +19,7 @@
 //! - It panics on some kinds of damage. So every call into it is guarded.
 //! - `Config::mode` is read by nothing; there is no mode to choose.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
@@ -114,7 +115,14 @@ impl SledShelf {
             Err(error) => return Err(error),
         }
         sync_folder(self.folder())?;
-        if keep == Keep::Nothing { remove_folder(&aside) } else { Ok(()) }
+        if keep == Keep::ForAPerson {
+            return Ok(());
+        }
+        // A database that failed may hold its file for ever; it shall not hold the room.
+        if let Ok(file) = OpenOptions::new().write(true).open(aside.join("db")) {
+            file.set_len(0)?;
+        }
+        remove_folder(&aside)
     }
 
     /// Makes changes, all or none. They are durable when the log says so.

@@ -256,7 +256,7 @@ mod tests {
         for class in [CallClass::Idempotent, CallClass::Guarded, CallClass::Once] {
             let call = Call { index: 0, class, request: request.clone(), outcome: None };
             let Err(refused) = Closed.intend(vec![call], Vec::new()).await else {
-                panic!("{class:?} passed")
+                panic!("a call of class {class:?} passed");
             };
             assert!(refused.0.contains("may not send `SET a 1`"), "{refused}");
         }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::index::Index;
 use super::reply::{Intent, Reply};
-use super::{CLOSED_RUNS_MAX, CommandError, Doing, Input, Live, RETRY_AFTER, Runner};
+use super::{CLOSED_RUNS_MAX, CommandError, Doing, Input, Live, RETRY_AFTER, Runner, Told};
 use crate::journal::{AppendError, Batch, Closed, Entry};
 
 /// A batch in the making: what goes to disk, what is owed after, and how to go back.
@@ -88,10 +88,12 @@ impl Runner {
                 stage.replies.push(Reply::Command(reply, answer));
             }
             Input::Intend { of, told, calls, reply } => {
+                // Its outcomes are put back with the batch, if it must be.
+                let again = Told { outcomes: Vec::new(), ..told.clone() };
                 let answer = self
-                    .intend(stage, &of, told.clone(), &calls)
+                    .intend(stage, &of, told, &calls)
                     .map_err(|illegal| baton_host::WallError(illegal.to_string()));
-                stage.replies.push(Reply::Intend(Intent { of, told, calls, reply }, answer));
+                stage.replies.push(Reply::Intend(Intent { of, told: again, calls, reply }, answer));
             }
             Input::Outcome { of, calls } => {
                 if let Some(live) = self.runs.get_mut(&of.run) {

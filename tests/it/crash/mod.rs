@@ -5,6 +5,7 @@ mod boundaries;
 mod failover;
 mod kept;
 mod many;
+mod unarmed;
 
 use std::path::Path;
 

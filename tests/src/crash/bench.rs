@@ -4,12 +4,17 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::daemon::Home;
 use crate::query;
+use crate::wait::wait_for;
 use crate::{Lab, Options};
+
+/// For the server's answer, on a machine that does much else.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What happens to an attempt that made changes and was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,12 +91,24 @@ impl Bench {
         format!("torture:{}", self.homes.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Asks the server.
+    /// Removes all that a run has left: the server is looked through again and again.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn forget(&self, book: &str) -> Result<()> {
+        let keys: Vec<String> = self.ask(&["KEYS", &format!("{book}:*")])?;
+        let words: Vec<&str> =
+            std::iter::once("DEL").chain(keys.iter().map(String::as_str)).collect();
+        if keys.is_empty() { Ok(()) } else { self.ask::<u64>(&words).map(drop) }
+    }
+
+    /// Asks the server, which may be slow, something that may be asked again.
     ///
     /// # Errors
     /// When it does not answer.
     pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> Result<T> {
-        query::ask(&self.lab.data()[0], words)
+        let what = format!("the server answers {}", words.join(" "));
+        wait_for(&what, ANSWERED_WITHIN, || query::ask(&self.lab.data()[0], words).ok())
     }
 
     /// A fresh home, with all torture workflows and no history. `more` is added to its

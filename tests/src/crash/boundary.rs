@@ -203,6 +203,11 @@ pub fn from_outside(
     play_all(subject, &cases, jobs)
 }
 
+/// Plays `times` times under the same `blows`: to look at one case.
+pub fn again_and_again(subject: &dyn Subject, blows: &[Blow], times: usize, jobs: usize) -> Tally {
+    play_all(subject, &vec![blows.to_vec(); times], jobs)
+}
+
 fn play_all(subject: &dyn Subject, cases: &[Vec<Blow>], jobs: usize) -> Tally {
     gather(cases, jobs, |blows| (subject.name(), blows.clone(), subject.play(blows)))
 }

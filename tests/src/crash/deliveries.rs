@@ -56,7 +56,7 @@ pub fn flood(bench: &Bench, seed: u64, flood: Flood) -> Result<Flooded> {
     let engine = Mutex::new(Engine::start(bench.home("")?, blows)?);
     let taken = Mutex::new(Vec::new());
     thread::scope(|scope| -> Result<()> {
-        let send = || -> Result<()> {
+        let work = || -> Result<()> {
             let mut line = None;
             loop {
                 let Some(id) = locked(&waiting).pop() else { return Ok(()) };
@@ -65,7 +65,7 @@ pub fn flood(bench: &Bench, seed: u64, flood: Flood) -> Result<Flooded> {
                 locked(&taken).push((id, run));
             }
         };
-        let senders: Vec<_> = (0..flood.senders).map(|_| scope.spawn(send)).collect();
+        let senders: Vec<_> = (0..flood.senders).map(|_| scope.spawn(work)).collect();
         senders.into_iter().try_for_each(|sender| {
             sender.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a sender panicked")))
         })

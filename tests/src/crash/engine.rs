@@ -1,6 +1,7 @@
 //! `baton serve`, started again whenever it has died, as a supervisor would.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
@@ -228,8 +229,31 @@ impl Engine {
 
     /// A run that did not do as it should, for an error.
     fn shown(&mut self, path: &str) -> String {
-        let run = self.get(path).map_or_else(|error| error.to_string(), |run| format!("{run:#}"));
+        let run = self.get(path).and_then(|run| self.told(&run));
+        let run = run.unwrap_or_else(|error| format!("{error:#}"));
         format!("{run}\n{}", self.home.last_lines())
+    }
+
+    /// What became of each step of a run and of its children, in short.
+    ///
+    /// # Errors
+    /// When a child cannot be shown.
+    pub fn told(&mut self, run: &Value) -> Result<String> {
+        let mut told = format!("{} {}: {}", text(run, "workflow"), text(run, "state"), run["note"]);
+        for step in list(run, "steps") {
+            let tries = list(step, "attempts").iter().map(|it| text(it, "end"));
+            let tries = tries.collect::<Vec<_>>().join(", ");
+            let _infallible =
+                write!(told, "; {} {} [{tries}]", text(step, "name"), text(step, "state"));
+            if !step["fault"].is_null() {
+                let _infallible = write!(told, " {}", step["fault"]);
+            }
+            if let Some(child) = step["child"].as_str() {
+                let child = self.get(&format!("/runs/{child}"))?;
+                let _infallible = write!(told, " ({})", self.told(&child)?);
+            }
+        }
+        Ok(told)
     }
 
     /// Lets all runs come to their end, with a person who answers what they ask.

@@ -80,6 +80,7 @@ fn play(
         let run = engine.end_of(id, PLAYED_WITHIN, |question| torture::person(bench, question))?;
         let wrong = torture::judge(bench, subject.reference(), &run, book)?;
         violations.extend(wrong.into_iter().map(|wrong| format!("{book}: {wrong}")));
+        bench.forget(book)?;
     }
     violations.extend(torture::judge_engine(&mut engine)?);
     let passings = engine.passings()?;

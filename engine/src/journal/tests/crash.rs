@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use baton_core::id::Digest;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::sample::{PATIENCE, begun, closed, output, run, store};
 use crate::journal::{AppendError, Batch, Entry, Journal, Retention, SledJournal};
@@ -90,6 +91,9 @@ fn the_child_that_writes() {
 fn after_an_error(journal: &SledJournal, prefix: &str, error: &AppendError) {
     assert!(matches!(error, AppendError::Unwritten(_) | AppendError::Full(_)), "{error}");
     say(&format!("REFUSED {error}"));
+    // There is room again.
+    let limit = getrlimit(Resource::Fsize);
+    setrlimit(Resource::Fsize, Rlimit { current: limit.maximum, ..limit }).expect("raised");
     let ends = Instant::now() + PATIENCE;
     while let Err(error) = store(journal, twins(&format!("{prefix}-late"), 0)) {
         assert!(error.passes() && Instant::now() < ends, "{error}");
@@ -203,13 +207,13 @@ fn g2_what_was_acknowledged_survives_sigkill_at_any_moment() {
     assert!(stored.values().any(|&last| last + 1 == LENGTH), "some runs closed");
 }
 
-/// `ulimit -f` makes sled's write fail as a full disk does, while the log has room in each
-/// of its segments: the store is built again and again, and the journal goes on.
+/// `ulimit -f` makes sled's write fail as a full disk does, while the log has room in its
+/// segment. Nothing is taken until there is room, and then the store is built again.
 #[test]
 fn g2_a_store_that_fails_is_built_again_under_the_same_process() {
     let folder = tempfile::tempdir().expect("a folder");
     // 512-byte blocks: 9 MiB, a segment and a little.
-    let script = "trap '' XFSZ; ulimit -f 18432; exec \"$0\" \"$@\"";
+    let script = "trap '' XFSZ; ulimit -S -f 18432; exec \"$0\" \"$@\"";
     let mut stored = BTreeMap::new();
     let child = writer(folder.path(), "full", Some(script), None);
     loop {

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+/// On the disk that the project is on; `/tmp` may be memory.
+pub(crate) const PLACE: &str = env!("CARGO_TARGET_TMPDIR");
+
 /// Facts about this machine and this build; what cannot be learnt is null.
 pub(crate) fn facts() -> Value {
     let read = |file: &str| fs::read_to_string(file).ok();
@@ -17,7 +20,7 @@ pub(crate) fn facts() -> Value {
         "cpu": cpu,
         "kernel": read("/proc/sys/kernel/osrelease").map(|text| text.trim().to_owned()),
         "load_1_min": read("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse::<f64>().ok()),
-        "file_system": file_system(crate::PLACE),
+        "file_system": file_system(PLACE),
         "profile": std::env::var("BATON_BENCH_PROFILE").ok(),
         "debug_assertions": cfg!(debug_assertions),
     })
