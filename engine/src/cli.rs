@@ -17,10 +17,12 @@ mod out;
 mod plan;
 mod plugins;
 mod render;
+mod replay;
 mod run;
 mod runs;
 mod serve;
 mod show;
+mod tape;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,6 +103,8 @@ struct Person {
 enum Verb {
     Check(check::Check),
     Plan(plan::Plan),
+    Replay(replay::Replay),
+    Tape(tape::Tape),
     Run(run::Run),
     Serve(serve::Serve),
     Runs(runs::Runs),
@@ -184,6 +188,8 @@ impl Verb {
         match self {
             Self::Check(check) => check.run(global, out),
             Self::Plan(plan) => plan.run(global, out).await,
+            Self::Replay(replay) => replay.run(global, out).await,
+            Self::Tape(tape) => tape.run(global, out).await,
             Self::Run(run) => run.run(global, out).await,
             Self::Serve(serve) => serve.run(global, out).await,
             Self::Runs(runs) => runs.run(global, out).await,

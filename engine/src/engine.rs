@@ -216,6 +216,19 @@ pub fn archive(config: &Config) -> Result<Vec<RunView>, StartError> {
     runner::archive(&journal, &versions(config)).map_err(|error| StartError::new(error.to_string()))
 }
 
+/// The journal itself, while no engine has it open; none if there is none yet.
+///
+/// # Errors
+/// If it is locked or unreadable.
+pub fn journal(config: &Config) -> Result<Option<Arc<dyn Journal>>, StartError> {
+    let folder = config.journal();
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let journal = SledJournal::open(&folder).map_err(|error| StartError::new(error.to_string()))?;
+    Ok(Some(Arc::new(journal)))
+}
+
 impl Engine {
     fn serve(
         &mut self,

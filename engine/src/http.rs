@@ -4,6 +4,7 @@
 //! |---|---|
 //! | hooks | `POST /hooks/<path>` |
 //! | runs | list, show, begin, cancel, answer |
+//! | tape | the tape of an attempt, and the build that it ran |
 //! | catalog | `/workflows`, `/plugins` |
 //! | health, metrics | `/livez`, `/readyz`, `/metrics` |
 //! | problem | every error, as RFC 9457 has it |
@@ -24,6 +25,7 @@ mod metrics;
 mod problem;
 mod runs;
 mod serve;
+mod tape;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -80,6 +82,8 @@ pub fn router(state: State) -> Router {
     let api = Router::new()
         .route("/runs", get(runs::list).post(runs::begin))
         .route("/runs/{id}", get(runs::show))
+        .route("/runs/{id}/tape", get(tape::show))
+        .route("/builds/{digest}", get(tape::build))
         .route("/runs/{id}/cancel", post(runs::cancel))
         .route("/runs/{id}/answer", post(runs::answer))
         .route("/workflows", get(catalog::workflows))

@@ -24,6 +24,7 @@ mod render;
 mod reply;
 mod report;
 mod stage;
+pub mod tape;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ pub use ephemeral::look;
 pub use handle::{Admission, Begin, BeginError, CommandError, Filter, Handle, Stats};
 use index::Index;
 pub use render::archive;
+use tape::{TapeError, TapeView};
 use timers::Timers;
 pub use versions::Versions;
 use view::{ProgressView, RunView, Summary};
@@ -142,6 +144,22 @@ pub(crate) enum Input {
         run: RunId,
         /// None: unknown.
         reply: oneshot::Sender<Option<RunView>>,
+    },
+    /// The tape of an attempt.
+    Tape {
+        /// Of which run.
+        run: RunId,
+        /// Which attempt.
+        wanted: tape::Wanted,
+        /// As a document.
+        reply: oneshot::Sender<Result<TapeView, TapeError>>,
+    },
+    /// A build that runs began with.
+    Build {
+        /// Its digest.
+        digest: Digest,
+        /// Its bytes, if it is kept; or why it cannot be read.
+        reply: oneshot::Sender<Result<Option<Vec<u8>>, String>>,
     },
     /// Figures.
     Stats {

@@ -12,5 +12,6 @@ mod house;
 mod journal;
 mod lab;
 mod plan;
+mod tapes;
 mod versions;
 mod workflows;

@@ -11,7 +11,7 @@ use crate::house::House;
 
 /// A cluster with order books, and the shipped workflows and plugins for it. Its
 /// Sentinels are slow, so that nobody else acts while a plan is made.
-fn shipped(mode: &str) -> (Lab, House) {
+pub(crate) fn shipped(mode: &str) -> (Lab, House) {
     let lab = Lab::start(Options { down_after_ms: 60_000, ..Options::bondx() }).unwrap();
     let mut connection = query::connect(&lab.data()[0].address(), None).unwrap();
     market::fill(&mut connection, 3, 1).unwrap();

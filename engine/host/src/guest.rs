@@ -66,7 +66,15 @@ impl Caller {
         asked: impl FnOnce() -> Asked,
     ) -> wasmtime::Result<Turn<T>> {
         let first = self.take(1)?;
-        self.tape.hear(first, 1, asked)
+        let turn = self.tape.hear(first, 1, asked)?;
+        if let Turn::Live(Live { cut, .. }) = &turn
+            && let Some(call) = cut.first()
+        {
+            // Such a call changes nothing, so it is not the one that was on its way.
+            let now = "the plugin does not ask for it";
+            return Err(Stop::from(Divergence::in_flight(call.index, &call.request, now)).into());
+        }
+        Ok(turn)
     }
 
     /// What a live call gave, on its way to the guest.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use baton_core::Json;
+use baton_core::id::Side;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -18,12 +19,13 @@ use serde_json::json;
 use super::failure::Failure;
 use super::{Person, Server};
 use crate::config::Config;
+use crate::runner::tape::{TapeView, Wanted as TapeWanted};
 use crate::runner::view::{RunView, Summary};
 
 /// Longer than the server's own patience with its engine (8 s).
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
-/// More than any answer of ours; a run with everything in it is a few MiB.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// More than any answer of ours: a run with everything in it, a tape, or a plugin.
+const ANSWER_BYTES_MAX: usize = 160 * 1024 * 1024;
 /// Largest page that the server gives.
 const PAGE_MAX: usize = 500;
 
@@ -116,6 +118,38 @@ impl Client {
     /// See [`ClientError`].
     pub(super) async fn run(&self, id: &str) -> Result<Option<RunView>, ClientError> {
         match self.get(&format!("/runs/{id}")).await {
+            Err(ClientError::Problem { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// The tape of an attempt.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(super) async fn tape(
+        &self,
+        id: &str,
+        wanted: &TapeWanted,
+    ) -> Result<TapeView, ClientError> {
+        let side = match wanted.side {
+            Side::Do => "do",
+            Side::Undo => "undo",
+        };
+        let (step, item) = (escape(&wanted.step), wanted.item);
+        let mut path = format!("/runs/{id}/tape?step={step}&item={item}&side={side}");
+        if let Some(number) = wanted.attempt {
+            let _ = write!(path, "&attempt={number}");
+        }
+        self.get(&path).await
+    }
+
+    /// The component of a build; none if the server keeps none such.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(super) async fn build(&self, digest: &str) -> Result<Option<Bytes>, ClientError> {
+        match self.send(Method::GET, &format!("/builds/{digest}"), None).await {
             Err(ClientError::Problem { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
             other => other.map(Some),
         }

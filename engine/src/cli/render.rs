@@ -7,6 +7,7 @@ pub(super) mod look;
 mod page;
 pub(super) mod plan;
 pub(super) mod plugins;
+pub(super) mod replay;
 pub(super) mod run;
 pub(super) mod runs;
 mod table;

@@ -212,7 +212,7 @@ fn done(run: &RunId, outcome: &str) -> Response {
     (StatusCode::ACCEPTED, Json(body)).into_response()
 }
 
-fn run_id(text: &str) -> Result<RunId, Problem> {
+pub(super) fn run_id(text: &str) -> Result<RunId, Problem> {
     text.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "that is not a run id"))
 }
 

@@ -1,12 +1,13 @@
 //! The cheap handle in front of the runner's loop.
 
-use baton_core::id::RunId;
+use baton_core::id::{Digest, RunId};
 use baton_core::run::event::{Answer, Cause, Trigger};
 use baton_core::{Json, Millis};
 use baton_crash::{self as crash, Point};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Input;
+use super::tape::{TapeError, TapeView, Wanted};
 use super::view::{RunView, Summary};
 
 /// A wish to begin a run.
@@ -173,6 +174,24 @@ impl Handle {
     /// One run, whole.
     pub async fn run(&self, run: RunId) -> Option<RunView> {
         self.ask(|reply| Input::Show { run, reply }).await.flatten()
+    }
+
+    /// The tape of an attempt.
+    ///
+    /// # Errors
+    /// See [`TapeError`].
+    pub async fn tape(&self, run: RunId, wanted: Wanted) -> Result<TapeView, TapeError> {
+        let stopping = || Err(TapeError::Unreadable("the engine is stopping".to_owned()));
+        self.ask(|reply| Input::Tape { run, wanted, reply }).await.unwrap_or_else(stopping)
+    }
+
+    /// The component of a build that runs began with; none if none did.
+    ///
+    /// # Errors
+    /// In words, if the journal cannot be read.
+    pub async fn build(&self, digest: Digest) -> Result<Option<Vec<u8>>, String> {
+        let stopping = || Err("the engine is stopping".to_owned());
+        self.ask(|reply| Input::Build { digest, reply }).await.unwrap_or_else(stopping)
     }
 
     /// Figures.

@@ -13,6 +13,7 @@ use baton_core::workflow::plan::{Action, Plan};
 use baton_core::{Json, Millis};
 
 use super::recover::closed_run;
+use super::tape::tape;
 use super::view::{
     AgainView, AttemptView, BuildsView, CallView, FaultView, JoinedView, ParentView, RunView,
     StepView, Summary, TriggerView,
@@ -28,6 +29,18 @@ impl Runner {
                 let _ = reply.send(self.list(&filter));
             }
             Input::Show { run, reply } => self.show(run, reply),
+            Input::Tape { run, wanted, reply } => {
+                let journal = Arc::clone(&self.journal);
+                tokio::task::spawn_blocking(move || {
+                    let _ = reply.send(tape(&*journal, &run, &wanted));
+                });
+            }
+            Input::Build { digest, reply } => {
+                let journal = Arc::clone(&self.journal);
+                tokio::task::spawn_blocking(move || {
+                    let _ = reply.send(journal.plugin(digest).map_err(|error| error.to_string()));
+                });
+            }
             Input::Stats { reply } => {
                 self.stats.open = self.runs.len() as u64;
                 self.stats.queued = self.index.queued() as u64;

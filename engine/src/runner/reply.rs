@@ -14,7 +14,7 @@ pub(super) enum Reply {
     Intend(Intent, Result<(), WallError>),
 }
 
-/// A changing call that waits for its intent to be on disk.
+/// Changing calls that wait for their intents to be on disk.
 pub(super) struct Intent {
     pub(super) of: Doing,
     pub(super) told: Told,

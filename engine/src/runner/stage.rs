@@ -110,7 +110,11 @@ impl Runner {
                 }
             }
             Input::Ended { of, told, end } => self.ended(stage, of, told, end),
-            Input::List { .. } | Input::Show { .. } | Input::Stats { .. } => reads.push(input),
+            Input::List { .. }
+            | Input::Show { .. }
+            | Input::Tape { .. }
+            | Input::Build { .. }
+            | Input::Stats { .. } => reads.push(input),
             Input::Stop { grace_ms, reply } => self.drain(grace_ms, reply),
         }
     }

@@ -73,6 +73,8 @@ impl Runner {
         if let Err(illegal) = kept.and_then(|()| self.event(stage, &of.run, event)) {
             tracing::debug!(run = %of.run, %illegal, "a late result is dropped");
         }
+        // Its outcomes are put back with the batch, if it must be.
+        let told = Told { outcomes: Vec::new(), ..told };
         stage.facts.push(Input::Ended { of, told, end });
     }
 

@@ -14,3 +14,4 @@ mod questions;
 mod reassess;
 mod resume;
 mod shown;
+mod tapes;

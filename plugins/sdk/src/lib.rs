@@ -3,7 +3,8 @@
 //! A plugin is a type that implements [`Plugin`]: a typed input, a typed output,
 //! what it says of itself, and one function. [`export!`] turns it into a
 //! WebAssembly component when built for `wasm32`; natively the same code runs
-//! against [`testing::FakeCluster`], so a unit test needs neither Redis nor wasm.
+//! against [`testing::FakeCluster`], so a unit test needs neither Redis nor wasm; and
+//! against [`testing::Tape`], a real attempt that `baton tape export` took out.
 //!
 //! Everything a plugin learns or does goes through [`Host`]. There is no other
 //! clock, network or randomness. `run` is generic over the host, so that a

@@ -1,8 +1,15 @@
-//! A cluster made of answers, for unit tests: no Redis, no wasm.
+//! A cluster made of answers, for unit tests: no Redis, no wasm. And, in [`Tape`], a
+//! real attempt that Baton recorded, to be played again.
 //!
 //! [`FakeCluster`] is a [`Host`]. What a member answers is decided by a
 //! [`Responder`]; [`Script`] is the simple one (replies per address and command).
 //! Time stands still except in `sleep`. Every command sent is recorded.
+
+mod digest;
+mod heard;
+mod tape;
+
+pub use tape::{BadTape, End, Tape};
 
 use crate::redis::{ErrorKind, RedisError, Request, Value};
 use crate::{Cluster, Context, Host, Level, Member, MemberKind, Mode};

@@ -244,8 +244,13 @@ impl Lab {
 
     /// Lets an attempt that runs end so.
     pub(super) async fn end(&self, of: Doing, result: Result<Json, Fault>) {
+        self.end_telling(of, told(&[]), result).await;
+    }
+
+    /// The same, having heard that since its last change.
+    pub(super) async fn end_telling(&self, of: Doing, told: Told, result: Result<Json, Fault>) {
         let end = result.map_or_else(End::Fault, End::Output);
-        self.handle.inbox.send(Input::Ended { of, told: told(&[]), end }).await.unwrap();
+        self.handle.inbox.send(Input::Ended { of, told, end }).await.unwrap();
     }
 
     /// Lets an attempt that runs change something.
@@ -256,9 +261,18 @@ impl Lab {
     }
 
     pub(super) async fn intend(&self, of: &Doing) -> Result<(), baton_host::WallError> {
+        self.intend_all(of, told(&[]), vec![call(None)]).await
+    }
+
+    /// Lets an attempt that runs intend these, having heard that.
+    pub(super) async fn intend_all(
+        &self,
+        of: &Doing,
+        told: Told,
+        calls: Vec<Call>,
+    ) -> Result<(), baton_host::WallError> {
         let (reply, answer) = oneshot::channel();
-        let calls = vec![call(None)];
-        let input = Input::Intend { of: of.clone(), told: told(&[]), calls, reply };
+        let input = Input::Intend { of: of.clone(), told, calls, reply };
         self.handle.inbox.send(input).await.unwrap();
         answer.await.unwrap()
     }

@@ -31,6 +31,21 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::Denied,
+        Self::NotFound,
+        Self::Refused,
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::Closed,
+        Self::Unauthorized,
+        Self::Protocol,
+        Self::Limit,
+        Self::Internal,
+        Self::InDoubt,
+    ];
+
     /// Short, stable, kebab-case.
     pub fn code(self) -> &'static str {
         match self {

@@ -23,9 +23,11 @@ fn ledger(entries: &[&str]) -> Vec<Value> {
 }
 
 fn server(found: &[&str]) -> FakeCluster {
-    FakeCluster::new("bench", &[SERVER], &[])
-        .on(SERVER, "RPUSH", vec![Value::Int(1)])
-        .on(SERVER, "LRANGE", ledger(found))
+    FakeCluster::new("bench", &[SERVER], &[]).on(SERVER, "RPUSH", vec![Value::Int(1)]).on(
+        SERVER,
+        "LRANGE",
+        ledger(found),
+    )
 }
 
 fn done(outcome: Option<&str>) -> Done {

@@ -1,0 +1,142 @@
+//! What a tape's answers say, as the SDK's own types.
+
+use crate::redis::{ErrorKind, Node, RedisError, Value};
+use crate::{Cluster, Member, MemberKind, Mode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value as Json;
+
+/// What one `redis.call` gave.
+pub(super) type Called = Result<Vec<Result<Vec<Value>, RedisError>>, RedisError>;
+
+pub(super) fn called(answer: &Json) -> Result<Called, String> {
+    result(answer, |members| list(members, |member| result(member, |it| list(it, reply))))
+}
+
+pub(super) fn described(answer: &Json) -> Result<Result<Cluster, RedisError>, String> {
+    result(answer, cluster)
+}
+
+fn list<T>(json: &Json, of: impl Fn(&Json) -> Result<T, String>) -> Result<Vec<T>, String> {
+    json.as_array().ok_or_else(|| expected("a list", json))?.iter().map(of).collect()
+}
+
+fn result<T>(
+    json: &Json,
+    ok: impl Fn(&Json) -> Result<T, String>,
+) -> Result<Result<T, RedisError>, String> {
+    if let Some(answer) = json.get("ok") {
+        return ok(answer).map(Ok);
+    }
+    let error = json.get("error").ok_or_else(|| expected("`ok` or `error`", json))?;
+    let kind = ErrorKind::ALL.into_iter().find(|kind| error["kind"] == kind.code());
+    let kind = kind.ok_or_else(|| expected("a kind of error", &error["kind"]))?;
+    Ok(Err(RedisError::new(kind, text(error, "message")?)))
+}
+
+fn reply(json: &Json) -> Result<Value, String> {
+    Value::from_nodes(list(json, node)?).map_err(|why| why.to_string())
+}
+
+fn node(json: &Json) -> Result<Node, String> {
+    let object = match json {
+        Json::Null => return Ok(Node::Null),
+        Json::Bool(it) => return Ok(Node::Bool(*it)),
+        Json::String(it) => return Ok(Node::Bulk(it.as_bytes().to_vec())),
+        Json::Number(it) => {
+            return it.as_i64().map(Node::Int).ok_or_else(|| expected("an integer", json));
+        }
+        Json::Array(_) => return Err(expected("a node of a reply", json)),
+        Json::Object(object) => object,
+    };
+    let (kind, value) = object.iter().next().ok_or_else(|| expected("a node", json))?;
+    let said = || value.as_str().map(str::to_owned).ok_or_else(|| expected("text", value));
+    let count = || {
+        let count = value.as_u64().and_then(|count| u32::try_from(count).ok());
+        count.ok_or_else(|| expected("a count", value))
+    };
+    Ok(match kind.as_str() {
+        "double" => Node::Double(said()?.parse().map_err(|_| expected("a double", value))?),
+        "base64" => Node::Bulk(STANDARD.decode(said()?).map_err(|error| error.to_string())?),
+        "simple" => Node::Simple(said()?),
+        "error" => Node::Error(said()?),
+        "big" => Node::BigNumber(said()?),
+        "array" => Node::Array(count()?),
+        "map" => Node::Map(count()?),
+        "set" => Node::Set(count()?),
+        "push" => Node::Push(count()?),
+        _ => return Err(expected("a node of a reply", json)),
+    })
+}
+
+fn cluster(json: &Json) -> Result<Cluster, String> {
+    let member = |json: &Json| {
+        let kind = match json["kind"].as_str() {
+            Some("data") => MemberKind::Data,
+            Some("sentinel") => MemberKind::Sentinel,
+            _ => return Err(expected("a member", json)),
+        };
+        Ok(Member { address: text(json, "address")?, kind })
+    };
+    let modes = [Mode::Observe, Mode::Assist, Mode::Lead];
+    let mode = modes.into_iter().find(|mode| json["mode"] == mode.name());
+    let small = |key: &str| {
+        let number = json[key].as_u64().and_then(|number| u32::try_from(number).ok());
+        number.ok_or_else(|| expected(key, json))
+    };
+    Ok(Cluster {
+        name: text(json, "name")?,
+        master_name: text(json, "master_name")?,
+        mode: mode.ok_or_else(|| expected("a mode", json))?,
+        members: list(&json["members"], member)?,
+        down_after_ms: small("down_after_ms")?,
+        restart_grace_ms: small("restart_grace_ms")?,
+        max_lost_bytes: json["max_lost_bytes"].as_u64().ok_or_else(|| expected("bytes", json))?,
+    })
+}
+
+fn text(json: &Json, key: &str) -> Result<String, String> {
+    json[key].as_str().map(str::to_owned).ok_or_else(|| expected(key, json))
+}
+
+fn expected(what: &str, json: &Json) -> String {
+    let shown: String = json.to_string().chars().take(60).collect();
+    format!("{what} is expected, not {shown}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn answers_are_read_as_what_the_plugin_heard() {
+        let answer = json!({ "ok": [
+            { "ok": [[{ "simple": "OK" }], [{ "array": 2 }, "a", { "base64": "/w==" }]] },
+            { "error": { "kind": "in-doubt", "message": "look" } },
+        ] });
+        let expected = Ok(vec![
+            Ok(vec![
+                Value::Simple("OK".into()),
+                Value::List(vec!["a".into(), Value::Bulk(vec![0xff])]),
+            ]),
+            Err(RedisError::new(ErrorKind::InDoubt, "look")),
+        ]);
+        assert_eq!(called(&answer), Ok(expected));
+    }
+
+    #[test]
+    fn rubbish_is_refused_in_words() {
+        for rubbish in [
+            json!(null),
+            json!({}),
+            json!({ "ok": 1 }),
+            json!({ "ok": [{ "ok": [[[]]] }] }),
+            json!({ "ok": [{ "ok": [[{ "array": 9 }]] }] }),
+            json!({ "ok": [{ "error": { "kind": "bored", "message": "" } }] }),
+        ] {
+            assert!(called(&rubbish).is_err(), "{rubbish}");
+            assert!(described(&rubbish).is_err(), "{rubbish}");
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! A real attempt, recorded by Baton and exported by `baton tape export`, as a test.
+
+use super::digest::{self, Asking};
+use super::heard;
+use crate::redis::{RedisError, Request, Value};
+use crate::{Cluster, Context, Done, Fault, FaultKind, Host, Level, Plugin};
+use serde::Deserialize;
+use serde_json::Value as Json;
+use std::fmt;
+use std::path::Path;
+
+/// The format and the version of it that this SDK plays.
+const FORMAT: (&str, u32) = ("baton-tape", 1);
+
+/// A [`Host`] that answers as the world did when the attempt was recorded. A plugin that
+/// asks for anything else than it did then panics, and says what.
+///
+/// ```no_run
+/// # use baton_plugin::{Plugin, testing::Tape};
+/// # fn check<Promote: Plugin>() {
+/// let tape = Tape::load("tests/failover.json").expect("a tape");
+/// assert_eq!(Some(tape.replay::<Promote>()), tape.end());
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tape {
+    context: Context,
+    input: Json,
+    calls: Vec<Call>,
+    end: Option<End>,
+    next: usize,
+}
+
+/// How a recorded attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// With this output.
+    Output(Json),
+    /// With this fault.
+    Fault {
+        /// Whether trying again may help.
+        kind: FaultKind,
+        /// Short, stable, kebab-case.
+        code: String,
+        /// For the operator.
+        message: String,
+        /// More, for machines.
+        details: Json,
+    },
+}
+
+/// A file is no tape that this SDK plays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadTape(String);
+
+impl fmt::Display for BadTape {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadTape {}
+
+#[derive(Deserialize)]
+struct File {
+    context: FileContext,
+    input: Json,
+    calls: Vec<Call>,
+    end: Json,
+}
+
+#[derive(Deserialize)]
+struct FileContext {
+    run_id: String,
+    workflow: String,
+    step: String,
+    item: u32,
+    attempt: u32,
+    done: Vec<FileDone>,
+}
+
+#[derive(Deserialize)]
+struct FileDone {
+    attempt: u32,
+    index: u32,
+    request: String,
+    outcome: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Call {
+    index: u32,
+    function: String,
+    request: Vec<String>,
+    digest: String,
+    answer: Json,
+}
+
+impl Tape {
+    /// Reads an exported tape; a relative path begins at the crate, as `cargo test` does.
+    ///
+    /// # Errors
+    /// If there is no such file, or it is no tape that this SDK plays.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, BadTape> {
+        let path = path.as_ref();
+        let bad = |why: String| BadTape(format!("{}: {why}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+        Self::read(&text).map_err(|error| bad(error.0))
+    }
+
+    /// The same from its text.
+    ///
+    /// # Errors
+    /// If it is no tape that this SDK plays.
+    pub fn read(text: &str) -> Result<Self, BadTape> {
+        let bad = |error: serde_json::Error| BadTape(error.to_string());
+        let json: Json = serde_json::from_str(text).map_err(bad)?;
+        let (format, version) = FORMAT;
+        if json["format"] != format || json["version"] != version {
+            return Err(BadTape(format!(
+                "it says format {} and version {}; this SDK plays \"{format}\" of version {version}",
+                json["format"], json["version"]
+            )));
+        }
+        let file: File = serde_json::from_value(json).map_err(bad)?;
+        let it = file.context;
+        let done = it.done.into_iter().map(|done| Done {
+            attempt: done.attempt,
+            index: done.index,
+            request: done.request,
+            outcome: done.outcome,
+        });
+        let context = Context {
+            run_id: it.run_id,
+            workflow: it.workflow,
+            step: it.step,
+            item: it.item,
+            attempt: it.attempt,
+            done: done.collect(),
+        };
+        let end = end(&file.end).map_err(BadTape)?;
+        Ok(Self { context, input: file.input, calls: file.calls, end, next: 0 })
+    }
+
+    /// The input that the attempt was given.
+    pub fn input(&self) -> &Json {
+        &self.input
+    }
+
+    /// How the attempt ended; none if it was cut off.
+    pub fn end(&self) -> Option<End> {
+        self.end.clone()
+    }
+
+    /// Runs a plugin on the tape from its beginning.
+    ///
+    /// # Panics
+    /// If it asks for anything else than is on the tape, or for less, or for more: then
+    /// the attempt had been cut off there.
+    pub fn replay<P: Plugin>(&self) -> End {
+        let mut host = Self { next: 0, ..self.clone() };
+        let ended = crate::run_json::<P, _>(&self.input.to_string(), &mut host);
+        if let Some(call) = host.calls.get(host.next) {
+            panic!("the plugin ended, but the tape goes on with {call}");
+        }
+        match ended {
+            Ok(output) => End::Output(serde_json::from_str(&output).expect("the output is JSON")),
+            Err(Fault { kind, code, message, details }) => {
+                End::Fault { kind, code: code.to_owned(), message, details }
+            }
+        }
+    }
+
+    fn heard(&mut self, function: &str, digest: &str, asked: &dyn fmt::Debug) -> &Json {
+        let at = self.next;
+        let Some(call) = self.calls.get(at) else {
+            panic!("the tape ends before the plugin's {function}: {asked:?}");
+        };
+        assert!(
+            call.function == function && call.digest == digest,
+            "the tape says {call}; the plugin asked for {function}: {asked:?}"
+        );
+        self.next += 1;
+        &self.calls[at].answer
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "call {}, {} ({})", self.index, self.function, self.request.join("; "))
+    }
+}
+
+fn end(json: &Json) -> Result<Option<End>, String> {
+    if let Some(output) = json.get("output") {
+        return Ok(Some(End::Output(output.clone())));
+    }
+    let Some(fault) = json.get("fault") else { return Ok(None) };
+    let text = |key: &str| fault[key].as_str().map(str::to_owned).ok_or(format!("no `{key}`"));
+    let kind = match fault["kind"].as_str() {
+        Some("retryable") => FaultKind::Retryable,
+        Some("permanent") => FaultKind::Permanent,
+        _ => return Err("a fault of no known kind".to_owned()),
+    };
+    let details = fault["details"].clone();
+    Ok(Some(End::Fault { kind, code: text("code")?, message: text("message")?, details }))
+}
+
+/// The tape was edited, or made by another host.
+const BROKEN: &str = "the answers on a tape are as the host wrote them";
+
+impl Host for Tape {
+    fn context(&self) -> &Context {
+        &self.context
+    }
+
+    fn log(&mut self, level: Level, message: &str) {
+        let word = match level {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        };
+        let digest = Asking::of("log.write").text(word).text(message).digest();
+        self.heard("log.write", &digest, &message);
+    }
+
+    fn now_ms(&mut self) -> u64 {
+        let digest = Asking::of("clock.now").digest();
+        self.heard("clock.now", &digest, &"").as_u64().expect(BROKEN)
+    }
+
+    fn sleep(&mut self, milliseconds: u32) {
+        let digest = Asking::of("clock.sleep").number(&milliseconds).digest();
+        self.heard("clock.sleep", &digest, &milliseconds);
+    }
+
+    fn report(&mut self, done: u64, total: Option<u64>, message: &str) {
+        let asking = Asking::of("progress.report").number(&done);
+        let asking = match total {
+            Some(total) => asking.number(&total),
+            None => asking.text(""),
+        };
+        let digest = asking.text(message).digest();
+        self.heard("progress.report", &digest, &message);
+    }
+
+    fn describe_cluster(&mut self, name: &str) -> Result<Cluster, RedisError> {
+        let digest = Asking::of("redis.describe-cluster").text(name).digest();
+        heard::described(self.heard("redis.describe-cluster", &digest, &name)).expect(BROKEN)
+    }
+
+    fn call(
+        &mut self,
+        cluster: &str,
+        requests: &[Request],
+        timeout_ms: u32,
+    ) -> Result<Vec<Result<Vec<Value>, RedisError>>, RedisError> {
+        let digest = digest::call(cluster, requests, timeout_ms);
+        let asked: Vec<String> = requests
+            .iter()
+            .flat_map(|request| {
+                let show = |command: &crate::redis::Command| {
+                    format!("{}> {}", request.address, command.texts().join(" "))
+                };
+                request.commands.iter().map(show)
+            })
+            .collect();
+        heard::called(self.heard("redis.call", &digest, &asked)).expect(BROKEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::About;
+    use crate::redis::Command;
+    use serde_json::json;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// Asks for the time and for a count, as often as told.
+    struct Counter;
+
+    #[derive(Deserialize, schemars::JsonSchema)]
+    struct Input {
+        times: u32,
+    }
+
+    impl Plugin for Counter {
+        type Input = Input;
+        type Output = Vec<i64>;
+
+        fn about() -> About {
+            About {
+                name: "counter",
+                version: "1",
+                summary: "Counts.",
+                redis_commands: &["INCR"],
+                when_interrupted: "replay",
+            }
+        }
+
+        fn run<H: Host>(input: Input, host: &mut H) -> Result<Vec<i64>, Fault> {
+            host.now_ms();
+            let incr = [Request::new("h:1", vec![Command::line("INCR n")])];
+            let count = |host: &mut H| {
+                let replies = host.call("c", &incr, 100).ok()?.remove(0).ok()?;
+                replies.first()?.int()
+            };
+            let fault = || Fault::permanent("gone", "nobody answers");
+            (0..input.times).map(|_| count(host).ok_or_else(fault)).collect()
+        }
+    }
+
+    fn tape(times: u32) -> Tape {
+        let incr = [Request::new("h:1", vec![Command::line("INCR n")])];
+        let calls = json!([
+            { "index": 0, "function": "clock.now", "request": [], "answer": 17,
+              "digest": Asking::of("clock.now").digest() },
+            { "index": 1, "function": "redis.call", "request": ["h:1> INCR n"],
+              "digest": digest::call("c", &incr, 100), "answer": { "ok": [{ "ok": [[8]] }] } },
+        ]);
+        let context = json!({ "run_id": "r", "workflow": "w", "step": "s", "item": 0,
+            "attempt": 2, "done": [{ "attempt": 1, "index": 1, "request": "q", "outcome": null }] });
+        let file = json!({ "format": "baton-tape", "version": 1, "context": context,
+            "plugin": { "name": "counter", "digest": "" }, "input": { "times": times },
+            "calls": calls, "end": { "output": [8] } });
+        Tape::read(&file.to_string()).expect("a tape")
+    }
+
+    fn panics(tape: &Tape) -> String {
+        let panic = catch_unwind(AssertUnwindSafe(|| tape.replay::<Counter>()))
+            .expect_err("the plugin leaves its tape");
+        panic.downcast_ref::<String>().cloned().expect("it says why")
+    }
+
+    #[test]
+    fn a_plugin_hears_what_was_recorded() {
+        let tape = tape(1);
+        assert_eq!(Some(tape.replay::<Counter>()), tape.end());
+        assert_eq!(tape.context().done[0].outcome, None);
+        assert_eq!((tape.context().attempt, tape.input()), (2, &json!({ "times": 1 })));
+    }
+
+    #[test]
+    fn a_plugin_that_leaves_its_tape_panics_and_says_where() {
+        assert!(panics(&tape(0)).contains("goes on with call 1, redis.call (h:1> INCR n)"));
+        assert!(panics(&tape(2)).contains("the tape ends before the plugin's redis.call"));
+        let mut other = tape(1);
+        other.calls[1].digest = "another".into();
+        assert!(
+            panics(&other).contains("the tape says call 1, redis.call (h:1> INCR n); the plugin")
+        );
+    }
+
+    #[test]
+    fn what_is_no_tape_is_refused_in_words() {
+        for text in ["", "{}", r#"{"format":"baton-tape","version":2}"#] {
+            assert!(Tape::read(text).is_err(), "{text}");
+        }
+        assert!(Tape::load("nowhere.json").is_err_and(|bad| bad.0.starts_with("nowhere.json: ")));
+    }
+}
