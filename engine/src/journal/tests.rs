@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod disk;
 mod keeping;
+mod measure;
 mod moving;
 mod opening;
 mod power;

@@ -106,7 +106,7 @@ impl Survey {
     }
 
     /// Runs that may lack their end, and why.
-    pub(super) fn doubtful(&self, shelf: &impl Shelf) -> Result<BTreeMap<RunId, String>, Trouble> {
+    pub(super) fn doubtful(&self, store: &impl Shelf) -> Result<BTreeMap<RunId, String>, Trouble> {
         let mut doubtful = BTreeMap::new();
         for hole in self.holes.iter().filter(|hole| hole.lost) {
             let why = format!(
@@ -118,7 +118,7 @@ impl Survey {
             let named = (hole.first..=hole.last).map(|batch| self.headed.get(&batch));
             let runs: BTreeSet<RunId> = match named.collect::<Option<Vec<_>>>() {
                 Some(named) => named.into_iter().flatten().cloned().collect(),
-                None => ledger::open_index(shelf)?
+                None => ledger::open_index(store)?
                     .into_iter()
                     .map(|(_, run)| run)
                     .filter(|run| self.touched.get(run).is_none_or(|last| *last < hole.first))
