@@ -5,7 +5,6 @@ mod crash;
 mod damage;
 mod disk;
 mod keeping;
-mod measure;
 mod moving;
 mod opening;
 mod power;
