@@ -29,8 +29,8 @@ const REPLAY_TIMEOUT: Duration = Duration::from_mins(2);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  baton replay last promote
-  baton replay last promote --plugin target/plugins/promote.wasm
+  baton replay 01932b5e promote
+  baton replay 01932b5e promote --plugin target/plugins/promote.wasm
   baton replay --tape promote.json --plugin target/plugins/promote.wasm
 
 Exit codes: 0 the same, 1 it diverged or ended otherwise, 2 bad file or usage.")]

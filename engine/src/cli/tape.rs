@@ -21,8 +21,8 @@ use crate::runner::tape::{TapeError, TapeView, Wanted, tape};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  baton tape export last promote -o promote.json
-  baton tape export last promote | jq '.calls[].request[]'")]
+  baton tape export 01932b5e promote -o promote.json
+  baton tape export 01932b5e promote | jq '.calls[].request[]'")]
 pub(super) struct Tape {
     #[command(subcommand)]
     verb: Verb,
@@ -41,7 +41,7 @@ enum Verb {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  baton tape export last promote -o plugins/promote/tests/failover.json
+  baton tape export 01932b5e promote -o plugins/promote/tests/failover.json
   baton tape export 01932b5e promote --attempt 1
 
 Exit codes: 0 written, 1 no server and no journal answers, 2 no such tape.")]

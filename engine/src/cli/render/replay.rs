@@ -204,7 +204,8 @@ mod tests {
               1 call of the tape not reached
 
             it diverged
-        "#]].assert_eq(&replay(&differs, Look::PLAIN));
+        "#]]
+        .assert_eq(&replay(&differs, Look::PLAIN));
     }
 
     #[test]
