@@ -7,17 +7,19 @@
 //!   Batches are applied in the order of [`Journal::append`].
 //! - **A failed batch leaves nothing behind** while this process lives: no read shows
 //!   it, and a later entry that was built on it is refused, because its number no
-//!   longer follows. When the store cannot know what reached the disk (a failed write
-//!   or sync) it *stops*: that batch and all later ones fail, reads fail too, and only
-//!   opening the journal anew tells what is true. Trying `fsync` again would lie: the
-//!   kernel may have dropped the dirty pages already.
+//!   longer follows. Most failures pass ([`AppendError::passes`]): a full disk, a write
+//!   that went wrong. Nothing is tried again in its place: after a failed `fsync` the
+//!   kernel may have dropped the dirty pages, and would say yes to the next one.
 //! - **A run is open or closed, never neither.** Begin and close change the records and
 //!   the two indexes in one atomic batch.
 //! - **One bad record costs one run.** A record with a bad checksum, a gap in its
 //!   numbers, an unknown kind or a newer version makes its run [`Unreadable`], with the
 //!   reason, and touches no other.
-//! - **Nothing is forgotten silently.** A store that ends before what was acknowledged,
-//!   because its file was damaged or exchanged, is not opened ([`OpenError::Lost`]).
+//! - **Damage costs what it hits.** Everything is there twice, and either is made again
+//!   from the other ([`restore`]). What neither has makes the runs that it may concern
+//!   [`Unreadable`]; no run goes on with a silently shorter history.
+//! - **It keeps its size.** Closed runs go by [`Retention`], with all that is theirs, and
+//!   never what an open run needs.
 //! - **Bounded.** A record has [`RECORD_BYTES_MAX`], the queue [`QUEUE_BATCHES_MAX`].
 //!
 //! # What it assumes

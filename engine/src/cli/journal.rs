@@ -236,20 +236,18 @@ fn existing(folder: &Path) -> Result<(), Failure> {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let failure = Self::new(error.to_string());
-        match error {
-            OpenError::Locked { .. } => {
-                failure.help("stop `baton serve` first; every open run goes on at its next start")
-            }
-            _ => failure,
+        if matches!(error, OpenError::Locked { .. }) {
+            return failure.help("stop `baton serve` first; open runs go on at its next start");
         }
+        failure
     }
 }
 
 impl From<CompactError> for Failure {
     fn from(error: CompactError) -> Self {
-        match error {
-            CompactError::Open(error) => error.into(),
-            error => Self::new(error.to_string()),
+        if let CompactError::Open(error) = error {
+            return error.into();
         }
+        Self::new(error.to_string())
     }
 }

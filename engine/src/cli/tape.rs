@@ -104,7 +104,7 @@ impl Tape {
 }
 
 /// Where the build of a tape is looked for.
-pub(super) enum Shelf {
+pub(super) enum Store {
     /// A server.
     Server(super::client::Client),
     /// The journal: nobody serves it.
@@ -119,7 +119,7 @@ pub(super) async fn fetch(
     server: &Server,
     config: &Config,
     which: &Which,
-) -> Result<(TapeView, Shelf), Failure> {
+) -> Result<(TapeView, Store), Failure> {
     let runbook = Runbook::open(server, config.clone()).await?;
     let run = runbook.resolve(&which.run).await?;
     let Of { attempt, item, undo } = which.of;
@@ -131,13 +131,13 @@ pub(super) async fn fetch(
                 let failure = Failure::from(error);
                 Failure { exit: Exit::Bad, ..failure }
             })?;
-            Ok((tape, Shelf::Server(client)))
+            Ok((tape, Store::Server(client)))
         }
         Runbook::Journal(_) => {
             let journal =
                 engine::journal(config)?.ok_or_else(|| Failure::bad("there is no journal yet"))?;
             match tape(&*journal, &run, &wanted) {
-                Ok(tape) => Ok((tape, Shelf::Journal)),
+                Ok(tape) => Ok((tape, Store::Journal)),
                 Err(TapeError::Missing(why)) => Err(Failure::bad(why)),
                 Err(TapeError::Unreadable(why)) => Err(Failure::new(why)),
             }
@@ -145,7 +145,7 @@ pub(super) async fn fetch(
     }
 }
 
-impl Shelf {
+impl Store {
     /// The component of a build that a run began with.
     ///
     /// # Errors

@@ -15,8 +15,8 @@ const CLOSED_FOR_MS: u64 = 90 * DAY_MS;
 const CLOSED_FOR_MS_MIN: u64 = 60_000;
 /// A hundred years is for ever.
 const CLOSED_FOR_MS_MAX: u64 = 36_500 * DAY_MS;
-/// Some hundred megabytes of small runs.
-const CLOSED_RUNS: u64 = 100_000;
+/// As many as lists reach back; more would only make a start after a power loss slower.
+const CLOSED_RUNS: u64 = 10_000;
 /// Beyond this a disk is the bound.
 const CLOSED_RUNS_MAX: u64 = 100_000_000;
 const DAY_MS: u64 = 24 * 3600 * 1000;

@@ -217,7 +217,7 @@ fn closed_runs_are_kept_as_long_as_it_says() {
         (retention.closed_ms_max, retention.closed_runs_max)
     };
     let day = 24 * 3600 * 1000;
-    assert_eq!(kept(""), (90 * day, 100_000));
+    assert_eq!(kept(""), (90 * day, 10_000));
     assert_eq!(kept("[retention]\nclosed_for = \"36h\"\nclosed_runs = 7"), (36 * 3_600_000, 7));
     check(
         "[retention]\nclosed_for = \"1s\"\nclosed_runs = 0\nruns = 1",

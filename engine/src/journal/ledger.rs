@@ -99,7 +99,7 @@ impl Scribe {
     ) -> Result<(), AppendError> {
         let head = match self.heads.get(&entry.run) {
             Some(head) => *head,
-            None => stored_head(store, &entry.run).map_err(unread)?,
+            None => stored_head(store, &entry.run).map_err(|why| unread(&why))?,
         };
         check(entry, head).map_err(|why| refused(entry, why))?;
         write(store, entry, changes)?;
@@ -110,8 +110,8 @@ impl Scribe {
 }
 
 /// The next batch may find the store mended.
-fn unread(trouble: Trouble) -> AppendError {
-    AppendError::Unwritten(format!("the store: {trouble}"))
+fn unread(why: &Trouble) -> AppendError {
+    AppendError::Unwritten(format!("the store: {why}"))
 }
 
 fn refused(entry: &Entry, why: String) -> AppendError {

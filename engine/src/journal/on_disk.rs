@@ -67,8 +67,7 @@ impl SledJournal {
         }
         let (shelf, mark) = (Arc::clone(&disk.shelf), Arc::clone(&disk.mark));
         let failed = |error| OpenError::of(folder, error);
-        let desk = Desk::new(disk, retention).map_err(failed)?;
-        let writer = Writer::start(desk).map_err(failed)?;
+        let writer = Desk::new(disk, retention).and_then(Writer::start).map_err(failed)?;
         Ok(Self { writer, shelf, mark, notes })
     }
 

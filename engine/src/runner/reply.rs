@@ -4,7 +4,7 @@ use baton_core::run::event::Call;
 use baton_host::WallError;
 use tokio::sync::oneshot;
 
-use super::{Admission, BeginError, CommandError, Doing, Runner, Told};
+use super::{Admission, BeginError, CommandError, Doing, Input, Runner, Told};
 use crate::journal::AppendError;
 
 /// Somebody who waits, and what they are told if the batch is stored.
@@ -20,6 +20,19 @@ pub(super) struct Intent {
     pub(super) told: Told,
     pub(super) calls: Vec<Call>,
     pub(super) reply: oneshot::Sender<Result<(), WallError>>,
+}
+
+impl Reply {
+    /// What is tried again instead of being answered. A changing call waits: its step has
+    /// done nothing wrong.
+    pub(super) fn again(self, error: &AppendError) -> Result<Input, Self> {
+        match self {
+            Self::Intend(Intent { of, told, calls, reply }, Ok(())) if error.passes() => {
+                Ok(Input::Intend { of, told, calls, reply })
+            }
+            Self::Begin(..) | Self::Command(..) | Self::Intend(..) => Err(self),
+        }
+    }
 }
 
 impl Runner {

@@ -309,12 +309,9 @@ impl Runner {
         }
         self.index = Index::derive(self.runs.values().map(|live| &live.run), &self.closed);
         for reply in stage.replies {
-            match reply {
-                // The step waits with its call: it has done nothing wrong.
-                Reply::Intend(Intent { of, told, calls, reply }, Ok(())) if error.passes() => {
-                    stage.facts.push(Input::Intend { of, told, calls, reply });
-                }
-                reply => self.reply(reply, Some(error)),
+            match reply.again(error) {
+                Ok(input) => stage.facts.push(input),
+                Err(reply) => self.reply(reply, Some(error)),
             }
         }
         if let (Some(outbox), false) = (self.sender(), matches!(error, AppendError::Stopped(_))) {

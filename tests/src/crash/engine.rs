@@ -95,6 +95,10 @@ impl Engine {
     /// When the engine is not armed, and so keeps no counts.
     pub fn passings(&self) -> Result<BTreeMap<Point, u64>> {
         let path = self.count_file();
+        if self.deaths > 0 && !path.exists() {
+            // It died before it passed any.
+            return Ok(BTreeMap::new());
+        }
         let text = fs::read_to_string(&path).with_context(|| {
             format!("{}: the engine has no crash points; build the whole workspace", path.display())
         })?;

@@ -22,6 +22,10 @@ const PLAYED_WITHIN: Duration = Duration::from_secs(90);
 const TRADED_WITHIN: Duration = Duration::from_secs(30);
 /// What it writes before the fault, and after all is over.
 const WRITES: usize = 20;
+/// So few writes to so many books that each can be read between two of them, however
+/// slow this machine is: reading a busy book is another test.
+const WRITES_PER_S: u32 = 50;
+const INSTRUMENTS: usize = 25;
 const TOKEN: &str = "laboratory";
 const FAILOVER: &str = "redis-failover";
 
@@ -107,8 +111,8 @@ impl Subject for Failover {
     fn play(&self, blows: &[Blow]) -> Result<Played> {
         let lab = Lab::start(self.begun.options())?;
         let old = lab.data()[0].address();
-        let market = market::fill(&mut query::connect(&old, None)?, 3, 1)?;
-        let habits = Habits { name: "crash".to_owned(), rate_per_s: 100, seed: 1 };
+        let market = market::fill(&mut query::connect(&old, None)?, INSTRUMENTS, 1)?;
+        let habits = Habits { name: "crash".to_owned(), rate_per_s: WRITES_PER_S, seed: 1 };
         let trader = Trader::start(Route::of(&lab), market, &habits);
         wait_until("something is written", TRADED_WITHIN, || trader.acked() >= WRITES)?;
         let mut engine = Engine::start(self.home(&lab)?, blows.iter().copied())?;

@@ -171,7 +171,8 @@ impl Run {
                 if passed.as_ref() == Some(&prompt) {
                     // What the approver saw has not changed: the answer stands.
                     let run = &mut self.steps[usize::from(id.0)];
-                    run.items[0].output = run.previous.clone();
+                    let said = run.previous.clone();
+                    run.items[0].output = said;
                     State::Succeeded { at }
                 } else {
                     let question = Question::Approval { prompt };

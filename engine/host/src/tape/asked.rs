@@ -6,6 +6,8 @@
 //! computes the same over what a plugin asks in a test; `digests.txt` in
 //! `plugins/sdk/src/testing` holds both to it.
 
+use std::fmt::Write as _;
+
 use baton_core::id::Digest;
 
 use crate::limits;
@@ -68,7 +70,7 @@ impl Asking {
             request.push_str(&line);
         }
         if left_out > 0 {
-            request.push_str(&format!("\n… ({left_out} more)"));
+            write!(request, "\n… ({left_out} more)").expect("memory");
         }
         Asked { function: self.function, digest: Digest::of(&self.fields), request }
     }

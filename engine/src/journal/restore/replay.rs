@@ -8,6 +8,9 @@ use crate::journal::keys;
 use crate::journal::ledger::{self, Change, Shelf, Trouble};
 use crate::journal::log::{Log, Piece, Pieces};
 
+/// Applied at a time: a store takes many small batches slowly.
+const APPLIED_BYTES: usize = 256 * 1024;
+
 /// Batches that the log does not have.
 #[derive(Debug, PartialEq, Eq)]
 struct Hole {
@@ -40,6 +43,7 @@ pub(super) fn replay(
     let from = from.or(firsts.first().copied()).unwrap_or(u64::MAX);
     // The segments before this one ended below it.
     let mut survey = Survey { last: after.min(from.saturating_sub(1)), ..Survey::default() };
+    let (mut held, mut held_bytes) = (Vec::new(), 0);
     for first in firsts.into_iter().filter(|first| *first >= from) {
         let read =
             log.read(first).map_err(|error| format!("{}: {error}", log.path(first).display()))?;
@@ -54,7 +58,12 @@ pub(super) fn replay(
                     survey.touched.extend(runs.map(|run| (run, frame.batch)));
                     survey.last = frame.batch;
                     if frame.batch > after {
-                        apply(frame.changes)?;
+                        held_bytes += frame.changes.iter().map(size).sum::<usize>();
+                        held.extend(frame.changes);
+                    }
+                    if held_bytes >= APPLIED_BYTES {
+                        held_bytes = 0;
+                        apply(std::mem::take(&mut held))?;
                     }
                 }
                 Piece::Headed { batch, runs } if batch < void => {
@@ -64,7 +73,14 @@ pub(super) fn replay(
             }
         }
     }
+    if !held.is_empty() {
+        apply(held)?;
+    }
     Ok(survey)
+}
+
+fn size((key, value): &Change) -> usize {
+    key.len() + value.as_ref().map_or(0, Vec::len)
 }
 
 impl Survey {
@@ -106,7 +122,7 @@ impl Survey {
     }
 
     /// Runs that may lack their end, and why.
-    pub(super) fn doubtful(&self, shelf: &impl Shelf) -> Result<BTreeMap<RunId, String>, Trouble> {
+    pub(super) fn doubtful(&self, store: &impl Shelf) -> Result<BTreeMap<RunId, String>, Trouble> {
         let mut doubtful = BTreeMap::new();
         for hole in self.holes.iter().filter(|hole| hole.lost) {
             let why = format!(
@@ -118,7 +134,7 @@ impl Survey {
             let named = (hole.first..=hole.last).map(|batch| self.headed.get(&batch));
             let runs: BTreeSet<RunId> = match named.collect::<Option<Vec<_>>>() {
                 Some(named) => named.into_iter().flatten().cloned().collect(),
-                None => ledger::open_index(shelf)?
+                None => ledger::open_index(store)?
                     .into_iter()
                     .map(|(_, run)| run)
                     .filter(|run| self.touched.get(run).is_none_or(|last| *last < hole.first))

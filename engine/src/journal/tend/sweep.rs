@@ -80,8 +80,7 @@ impl Sweeper {
 
 impl Pass {
     fn mark(&mut self, disk: &Disk) -> Result<Step, Trouble> {
-        let shelf = &*disk.shelf;
-        let pairs = shelf.after(keys::RECORDS, &self.after, LOOKED_MAX)?;
+        let pairs = disk.shelf.after(keys::RECORDS, &self.after, LOOKED_MAX)?;
         let Some((last, _)) = pairs.last() else { return Ok(Step::Rest) };
         self.after.clone_from(last);
         for (key, value) in pairs {
@@ -90,7 +89,7 @@ impl Pass {
             if (seq, part) != (0, 0) {
                 continue;
             }
-            match ledger::beginning(shelf, &run)? {
+            match ledger::beginning(&*disk.shelf, &run)? {
                 Some(Event::Begun { begun, .. }) => {
                     self.referred.extend(begun.plugins.values().map(|pin| pin.digest));
                 }

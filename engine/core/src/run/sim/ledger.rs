@@ -16,6 +16,7 @@ use crate::workflow::plan::{Action, OnFailure, Plan, WhenInterrupted};
 
 /// One lane of one place, by its facts.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is what one kind of fact says")]
 pub(super) struct Lane {
     /// Number of the latest attempt.
     pub number: u32,

@@ -202,24 +202,24 @@ fn lane(plant: Plant, plan: &Plan, event: &Event, run: &mut Run) {
 
 /// Faults of shelf life.
 fn stale(plant: Plant, plan: &Plan, before: &Run, at: Millis, run: &mut Run) {
-    match plant {
-        Plant::ActOnStale => {
-            run.clone_from(before);
-            items(run).for_each(|(_, item)| item.since = Some(at));
-            run.steps.iter_mut().for_each(|step| step.gate_at = Some(at));
+    if plant == Plant::ActOnStale {
+        run.clone_from(before);
+        items(run).for_each(|(_, item)| item.since = Some(at));
+        run.steps.iter_mut().for_each(|step| step.gate_at = Some(at));
+    }
+    if plant == Plant::NeverWornOut {
+        run.steps.iter_mut().for_each(|step| step.sent_back = 0);
+    }
+    if plant == Plant::ThawFrozen {
+        let acted = |id: StepId| run.step(id).items.iter().any(|item| item.has_acted());
+        let frozen = plan.ids().find(|id| {
+            plan.step(*id).changes_nothing
+                && run.step(*id).has_succeeded()
+                && plan.ids().any(|later| acted(later) && plan.above(later).contains(id))
+        });
+        if let Some(id) = frozen {
+            run.steps[usize::from(id.0)].items[0].work = State::Waiting;
         }
-        Plant::ThawFrozen => {
-            let acted = |id: StepId| run.step(id).items.iter().any(|item| item.has_acted());
-            let frozen = plan.ids().find(|id| {
-                plan.step(*id).changes_nothing
-                    && run.step(*id).has_succeeded()
-                    && plan.ids().any(|later| acted(later) && plan.above(later).contains(id))
-            });
-            if let Some(id) = frozen {
-                run.steps[usize::from(id.0)].items[0].work = State::Waiting;
-            }
-        }
-        _ => run.steps.iter_mut().for_each(|step| step.sent_back = 0),
     }
 }
 

@@ -75,23 +75,20 @@ impl World<'_> {
 
     /// A start on evidence past its shelf life.
     fn stale(&self, at: u64) -> Option<Event> {
-        let owed = crate::run::outstanding(self.plan, self.run());
-        owed.into_iter().find_map(|effect| match effect {
-            Effect::Invoke { attempt } if self.run().stale(self.plan, attempt, at).is_some() => {
-                Some(Event::Started { at, attempt })
-            }
-            _ => None,
-        })
+        let stale = |attempt: &AttemptId| self.run().stale(self.plan, *attempt, at).is_some();
+        self.invoked().find(stale).map(|attempt| Event::Started { at, attempt })
     }
 
     /// Evidence sent back that is fresh.
     fn fresh(&self, at: u64) -> Option<Event> {
+        let fresh = |attempt: &AttemptId| self.run().stale(self.plan, *attempt, at).is_none();
+        self.invoked().find(fresh).map(|attempt| Event::Stale { at, attempt })
+    }
+
+    fn invoked(&self) -> impl Iterator<Item = AttemptId> {
         let owed = crate::run::outstanding(self.plan, self.run());
-        owed.into_iter().find_map(|effect| match effect {
-            Effect::Invoke { attempt } if self.run().stale(self.plan, attempt, at).is_none() => {
-                Some(Event::Stale { at, attempt })
-            }
-            _ => None,
+        owed.into_iter().filter_map(|effect| {
+            if let Effect::Invoke { attempt } = effect { Some(attempt) } else { None }
         })
     }
 

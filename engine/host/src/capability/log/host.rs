@@ -35,11 +35,11 @@ impl State {
 impl Host for View<'_> {
     async fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
         let asked = || Asked::of("log.write").text(word(level)).text(&message).word(&message);
-        let line = self.state.admit(&message);
+        let admitted = self.state.admit(&message);
         // What was said is not said again, but counts.
-        let Turn::Live(live) = self.caller.ask::<()>(asked)? else { return Ok(()) };
-        self.caller.tell(live, ());
-        match line {
+        let Turn::Live(turn) = self.caller.ask::<()>(asked)? else { return Ok(()) };
+        self.caller.tell(turn, ());
+        match admitted {
             Line::Write(line) => write(&self.caller.context, level, &line),
             Line::Cut => write(
                 &self.caller.context,

@@ -48,12 +48,11 @@ pub(super) async fn send(
     let mut slot = slot.lock().await;
     let address = &pipeline.address;
     let kept = slot.connection.take().and_then(|mut kept| kept.is_open().then_some(kept));
-    let mut connection = match kept {
-        Some(connection) => connection,
-        None => {
-            still_said(address, slot.session.lose())?;
-            Connection::open(known, address, pipeline.kind, started + time).await?
-        }
+    let mut connection = if let Some(connection) = kept {
+        connection
+    } else {
+        still_said(address, slot.session.lose())?;
+        Connection::open(known, address, pipeline.kind, started + time).await?
     };
     let time = time.saturating_sub(started.elapsed());
 

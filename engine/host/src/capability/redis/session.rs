@@ -41,7 +41,9 @@ mod tests {
     fn only_what_still_holds_is_lost() {
         let lost = |names: &[&str]| {
             let mut session = Session::default();
-            names.iter().for_each(|name| session.heed(name));
+            for name in names {
+                session.heed(name);
+            }
             session.lose()
         };
         assert_eq!(lost(&["GET", "SET"]), None);

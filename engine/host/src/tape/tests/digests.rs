@@ -1,6 +1,7 @@
 //! What was asked, as a digest that the SDK computes as well.
 
 use super::*;
+use crate::tape::asked::Asking;
 
 /// `digest  function  arguments…`, the words of a line separated by tabs.
 const VECTORS: &str = include_str!("../../../../../plugins/sdk/src/testing/digests.txt");
@@ -12,7 +13,7 @@ fn the_sdk_and_the_host_mean_the_same_digest() {
         let mut fields = line.split('\t');
         let (digest, function) = (fields.next().unwrap(), fields.next().unwrap());
         let function: &'static str = String::leak(function.to_owned());
-        let asked = fields.fold(Asked::of(function), |asking, field| asking.text(field)).word("");
+        let asked = fields.fold(Asked::of(function), Asking::text).word("");
         assert_eq!(asked.digest.to_string(), digest, "{line}");
         seen += 1;
     }

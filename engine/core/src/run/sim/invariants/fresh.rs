@@ -7,17 +7,20 @@ use crate::limits;
 use crate::run::event::Event;
 use crate::run::place::State;
 use crate::run::sim::ledger::Lane;
+use crate::run::state::Run;
 use crate::workflow::plan::{Action, Plan};
 
 pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
-    match look.event {
-        Event::Started { at, attempt } if attempt.side == Side::Do => fresh(look, *attempt, *at),
-        Event::Stale { attempt, .. } => {
-            frozen(look)?;
-            worn_out(look, attempt.place)
-        }
-        _ => Ok(()),
+    if let Event::Started { at, attempt } = look.event
+        && attempt.side == Side::Do
+    {
+        return fresh(look, *attempt, *at);
     }
+    if let Event::Stale { attempt, .. } = look.event {
+        frozen(look)?;
+        return worn_out(look, attempt.place);
+    }
+    Ok(())
 }
 
 fn fresh(look: &Look<'_>, attempt: AttemptId, at: Millis) -> Result<(), Violation> {
@@ -90,7 +93,7 @@ fn latest(look: &Look<'_>, id: StepId) -> Option<Millis> {
 }
 
 fn items(look: &Look<'_>, id: StepId) -> impl Iterator<Item = Millis> {
-    let places = look.before.into_iter().flat_map(|run| run.places());
+    let places = look.before.into_iter().flat_map(Run::places);
     places
         .filter(move |(place, _)| place.step == id)
         .filter_map(|(place, _)| look.earlier.lane(place, Side::Do).started_at)

@@ -25,11 +25,14 @@ fn on(servers: &[&Server], journal: Journal, taping: Taping) -> Attempt {
 fn on_disk(attempt: &Attempt, known: Outcomes) -> Replay {
     let (entries, mut calls) = attempt.journal.kept.lock().unwrap().clone();
     if let Outcomes::Lost = known {
-        calls.iter_mut().for_each(|call| call.outcome = None);
+        for call in &mut calls {
+            call.outcome = None;
+        }
     }
     Replay { entries, calls }
 }
 
+#[derive(Clone, Copy)]
 enum Outcomes {
     Known,
     Lost,
