@@ -33,7 +33,7 @@ fn a_real_failover_is_taken_out_and_played_again_without_a_world() {
     drop(lab);
     let file = house.path("promote.json");
     let file = file.to_str().unwrap();
-    house.said(&["tape", "export", "last", "promote", "-o", file]);
+    house.said(&["tape", "export", &id, "promote", "-o", file]);
     let tape: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
     assert_eq!((&tape["format"], &tape["version"]), (&json!("baton-tape"), &json!(1)));
     assert_eq!(tape["context"]["run_id"], json!(id));
@@ -48,7 +48,7 @@ fn a_real_failover_is_taken_out_and_played_again_without_a_world() {
     assert!(tape["end"]["output"]["master"].is_string(), "{}", tape["end"]);
 
     // From the journal, on the build that it holds; from the file, on the folder's.
-    let (exit, text) = code(&house, &["replay", "last", "promote"]);
+    let (exit, text) = code(&house, &["replay", &id, "promote"]);
     assert_eq!(exit, Some(0), "{text}");
     assert!(text.contains("the build that was recorded") && text.contains("end   same"), "{text}");
     let (exit, text) = code(&house, &["replay", "--tape", file, "--output", "json"]);
@@ -58,7 +58,7 @@ fn a_real_failover_is_taken_out_and_played_again_without_a_world() {
 
     // Another input makes another guest of it: it diverges, and says where.
     let mut other = tape.clone();
-    other["input"]["old_master"] = json!("127.0.0.1:1");
+    other["input"]["chosen"] = tape["input"]["old_master"].clone();
     let altered = house.path("other.json");
     fs::write(&altered, other.to_string()).unwrap();
     let (exit, text) = code(&house, &["replay", "--tape", altered.to_str().unwrap()]);
@@ -73,10 +73,10 @@ fn a_real_failover_is_taken_out_and_played_again_without_a_world() {
     assert!(text.contains("another build"), "{text}");
 
     for (arguments, said) in [
-        (vec!["replay", "last", "report"], "keeps no tape of step `report`"),
-        (vec!["replay", "last", "nothing"], "no step `nothing`"),
-        (vec!["replay", "last", "assess"], "`record = true`"),
-        (vec!["replay", "last", "promote", "--attempt", "7"], "keeps no tape"),
+        (vec!["replay", &id, "report"], "keeps no tape of step `report`"),
+        (vec!["replay", &id, "nothing"], "no step `nothing`"),
+        (vec!["replay", &id, "assess"], "`record = true`"),
+        (vec!["replay", &id, "promote", "--attempt", "7"], "keeps no tape"),
         (vec!["replay", "--tape", "baton.toml"], "it is no JSON"),
         (vec!["replay"], "Usage"),
     ] {

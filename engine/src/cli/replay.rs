@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::out::{Out, Output};
-use super::tape::{Of, Shelf, Which, fetch};
+use super::tape::{Of, Store, Which, fetch};
 use super::{Exit, Format, Global, Server, load, render};
 use crate::config::Config;
 use crate::runner::tape::{EndView, TapeView};
@@ -29,8 +29,8 @@ const REPLAY_TIMEOUT: Duration = Duration::from_mins(2);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  baton replay last promote
-  baton replay last promote --plugin target/plugins/promote.wasm
+  baton replay 01932b5e promote
+  baton replay 01932b5e promote --plugin target/plugins/promote.wasm
   baton replay --tape promote.json --plugin target/plugins/promote.wasm
 
 Exit codes: 0 the same, 1 it diverged or ended otherwise, 2 bad file or usage.")]
@@ -101,9 +101,9 @@ impl Replay {
     /// If there is no such tape or plugin.
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         let config = load::config(global)?;
-        let (tape, shelf) = self.fetch(&config).await?;
+        let (tape, store) = self.fetch(&config).await?;
         let host = load::host(&config, Vec::new())?;
-        let plugin = self.build(&config, &host, &tape, shelf, out).await?;
+        let plugin = self.build(&config, &host, &tape, store, out).await?;
         let info = plugin.info();
         let build = Played { version: info.version.clone(), digest: info.digest.to_string() };
         let bad = |why: String| Failure::bad(format!("the tape cannot be played: {why}"));
@@ -124,7 +124,7 @@ impl Replay {
         Ok(if replayed.is_same { Exit::Good } else { Exit::Failed })
     }
 
-    async fn fetch(&self, config: &Config) -> Result<(TapeView, Option<Shelf>), Failure> {
+    async fn fetch(&self, config: &Config) -> Result<(TapeView, Option<Store>), Failure> {
         if let Some(file) = &self.tape {
             let bad = |why: String| Failure::bad(format!("{}: {why}", file.display()));
             let text = fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
@@ -134,8 +134,8 @@ impl Replay {
             return Err(Failure::bad("name a run and a step, or a file with --tape"));
         };
         let which = Which { run, step, of: self.of.clone() };
-        let (tape, shelf) = fetch(&self.server, config, &which).await?;
-        Ok((tape, Some(shelf)))
+        let (tape, store) = fetch(&self.server, config, &which).await?;
+        Ok((tape, Some(store)))
     }
 
     /// The build to play on: the one that was named, else the tape's own.
@@ -144,7 +144,7 @@ impl Replay {
         config: &Config,
         host: &Host,
         tape: &TapeView,
-        shelf: Option<Shelf>,
+        store: Option<Store>,
         out: &Out,
     ) -> Result<Plugin, Failure> {
         let bad = |error: baton_host::LoadError| Failure::bad(error.to_string());
@@ -152,8 +152,8 @@ impl Replay {
             return host.load(file).map_err(bad);
         }
         let wanted = &tape.plugin;
-        if let Some(shelf) = &shelf
-            && let Some(bytes) = shelf.build(config, &wanted.digest).await?
+        if let Some(store) = &store
+            && let Some(bytes) = store.build(config, &wanted.digest).await?
         {
             return host.load_bytes("<journal>", &bytes).map_err(bad);
         }

@@ -21,8 +21,8 @@ use crate::runner::tape::{TapeError, TapeView, Wanted, tape};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  baton tape export last promote -o promote.json
-  baton tape export last promote | jq '.calls[].request[]'")]
+  baton tape export 01932b5e promote -o promote.json
+  baton tape export 01932b5e promote | jq '.calls[].request[]'")]
 pub(super) struct Tape {
     #[command(subcommand)]
     verb: Verb,
@@ -41,7 +41,7 @@ enum Verb {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  baton tape export last promote -o plugins/promote/tests/failover.json
+  baton tape export 01932b5e promote -o plugins/promote/tests/failover.json
   baton tape export 01932b5e promote --attempt 1
 
 Exit codes: 0 written, 1 no server and no journal answers, 2 no such tape.")]
@@ -104,7 +104,7 @@ impl Tape {
 }
 
 /// Where the build of a tape is looked for.
-pub(super) enum Shelf {
+pub(super) enum Store {
     /// A server.
     Server(super::client::Client),
     /// The journal: nobody serves it.
@@ -119,7 +119,7 @@ pub(super) async fn fetch(
     server: &Server,
     config: &Config,
     which: &Which,
-) -> Result<(TapeView, Shelf), Failure> {
+) -> Result<(TapeView, Store), Failure> {
     let runbook = Runbook::open(server, config.clone()).await?;
     let run = runbook.resolve(&which.run).await?;
     let Of { attempt, item, undo } = which.of;
@@ -131,13 +131,13 @@ pub(super) async fn fetch(
                 let failure = Failure::from(error);
                 Failure { exit: Exit::Bad, ..failure }
             })?;
-            Ok((tape, Shelf::Server(client)))
+            Ok((tape, Store::Server(client)))
         }
         Runbook::Journal(_) => {
             let journal =
                 engine::journal(config)?.ok_or_else(|| Failure::bad("there is no journal yet"))?;
             match tape(&*journal, &run, &wanted) {
-                Ok(tape) => Ok((tape, Shelf::Journal)),
+                Ok(tape) => Ok((tape, Store::Journal)),
                 Err(TapeError::Missing(why)) => Err(Failure::bad(why)),
                 Err(TapeError::Unreadable(why)) => Err(Failure::new(why)),
             }
@@ -145,7 +145,7 @@ pub(super) async fn fetch(
     }
 }
 
-impl Shelf {
+impl Store {
     /// The component of a build that a run began with.
     ///
     /// # Errors

@@ -167,9 +167,9 @@ pub fn tape(journal: &dyn Journal, id: &RunId, wanted: &Wanted) -> Result<TapeVi
 
 /// The attempt with a tape that is wanted.
 fn latest(events: &[Event], place: Place, wanted: &Wanted) -> Option<AttemptId> {
-    let taped = events.iter().filter_map(|event| match event {
-        Event::Taped { attempt, tape, .. } if tape.head.is_some() => Some(*attempt),
-        _ => None,
+    let taped = events.iter().filter_map(|event| {
+        let Event::Taped { attempt, tape, .. } = event else { return None };
+        tape.head.is_some().then_some(*attempt)
     });
     taped
         .filter(|attempt| attempt.place == place && attempt.side == wanted.side)
@@ -207,28 +207,32 @@ fn gather(
         end: EndView::Open,
     };
     for event in events {
-        match event {
-            Event::Taped { attempt: of, tape, .. } if *of == attempt => {
-                if let Some(head) = &tape.head {
-                    (view.version, view.input) = (head.version, (*head.input).clone());
-                }
-                for entry in &tape.entries {
-                    view.calls.push(TapedView::of(entry)?);
-                }
+        if let Event::Taped { attempt: of, tape, .. } = event
+            && *of == attempt
+        {
+            if let Some(head) = &tape.head {
+                (view.version, view.input) = (head.version, (*head.input).clone());
             }
-            Event::Succeeded { attempt: of, output, .. } if *of == attempt => {
-                view.end = EndView::Output((**output).clone());
+            for entry in &tape.entries {
+                view.calls.push(TapedView::of(entry)?);
             }
-            Event::Failed { attempt: of, fault, .. } if *of == attempt => {
-                view.end = EndView::of_fault(fault);
-            }
-            Event::Diverged { attempt: of, why, .. } if *of == attempt => {
-                view.end = EndView::Diverged(why.clone());
-            }
-            _ => {}
+        }
+        if let Some(end) = end(event, attempt) {
+            view.end = end;
         }
     }
     Ok(view)
+}
+
+fn end(event: &Event, attempt: AttemptId) -> Option<EndView> {
+    if let Event::Succeeded { attempt: of, output, .. } = event {
+        return (*of == attempt).then(|| EndView::Output((**output).clone()));
+    }
+    if let Event::Failed { attempt: of, fault, .. } = event {
+        return (*of == attempt).then(|| EndView::of_fault(fault));
+    }
+    let Event::Diverged { attempt: of, why, .. } = event else { return None };
+    (*of == attempt).then(|| EndView::Diverged(why.clone()))
 }
 
 fn done(run: &Run, attempt: AttemptId) -> Vec<DoneView> {

@@ -95,7 +95,7 @@ impl Runner {
         mut heard: Vec<Arc<TapeEntry>>,
     ) -> Result<(), Illegal> {
         let Some(live) = self.runs.get(&of.run) else { return Ok(()) };
-        let head = match live.run.tape(of.attempt) {
+        let begins = match live.run.tape(of.attempt) {
             None => Some(TapeHead { version: TAPE_VERSION, input }),
             Some(known) => {
                 let last = known.last().map(|entry| entry.index);
@@ -103,10 +103,10 @@ impl Runner {
                 None
             }
         };
-        if head.is_none() && heard.is_empty() {
+        if begins.is_none() && heard.is_empty() {
             return Ok(());
         }
-        let tape = Tape { head, entries: heard };
+        let tape = Tape { head: begins, entries: heard };
         self.event(stage, &of.run, Event::Taped { at: stage.now, attempt: of.attempt, tape })
     }
 }

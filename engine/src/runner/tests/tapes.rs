@@ -20,20 +20,18 @@ fn last_batch(lab: &Lab) -> Vec<String> {
 }
 
 fn shown(event: &Event) -> String {
-    match event {
-        Event::Taped { tape, .. } => {
-            let heard: Vec<u32> = tape.entries.iter().map(|entry| entry.index).collect();
-            let begins = if tape.head.is_some() { "begins, " } else { "" };
-            format!("tape {begins}{heard:?}")
-        }
-        Event::Called { call, .. } => match &call.outcome {
+    if let Event::Taped { tape, .. } = event {
+        let heard: Vec<u32> = tape.entries.iter().map(|entry| entry.index).collect();
+        let begins = if tape.head.is_some() { "begins, " } else { "" };
+        return format!("tape {begins}{heard:?}");
+    }
+    if let Event::Called { call, .. } = event {
+        return match &call.outcome {
             None => format!("intent {}", call.index),
             Some(outcome) => format!("outcome {} {outcome}", call.index),
-        },
-        Event::Succeeded { .. } => "success".to_owned(),
-        Event::Closed { .. } => "close".to_owned(),
-        other => other.to_string(),
+        };
     }
+    event.to_string()
 }
 
 /// What is on disk of a run's tapes.
@@ -61,7 +59,7 @@ async fn g4_what_was_heard_stands_in_the_batch_before_the_change_that_it_led_to(
     lab.end_telling(of, told(&[4]), Ok(json!({}))).await;
     lab.state(&run, "succeeded").await;
     let ends: Vec<String> = lab.events(&run).iter().map(shown).collect();
-    assert_eq!(ends[ends.len() - 3..], ["tape [4]", "success", "close"]);
+    assert_eq!(ends[ends.len() - 3..], ["tape [4]", "success of step 0[0] attempt 1", "close"]);
 }
 
 #[tokio::test]

@@ -132,8 +132,6 @@ const IDEMPOTENT: &[(&str, When)] = &[
     ("GEOADD", When::Without { from: 2, words: &["NX", "XX", "CH"] }),
     ("HMSET", Always),
     ("HSET", Always),
-    ("LATENCY|RESET", Always),
-    ("MEMORY|PURGE", Always),
     ("MSET", Always),
     ("PFADD", Always),
     ("PFMERGE", Always),
@@ -147,6 +145,8 @@ const IDEMPOTENT: &[(&str, When)] = &[
     // The options make it relative to what stands there.
     ("ZADD", When::Without { from: 2, words: &["NX", "XX", "GT", "LT", "CH", "INCR"] }),
     // Take away what may be away already.
+    ("LATENCY|RESET", Always),
+    ("MEMORY|PURGE", Always),
     ("DEL", Always),
     ("HDEL", Always),
     ("SREM", Always),
@@ -178,8 +178,9 @@ const GUARDED: &[(&str, When)] = &[
     ("SLAVEOF", Always),
     // After a restart by a supervisor: stops the server once more.
     ("SHUTDOWN", Always),
-    // Extends a pause that may already have served its end.
+    // Whoever has come back under that name or address meanwhile.
     ("CLIENT|KILL", Always),
+    // Extends a pause that may already have served its end, or ends another's.
     ("CLIENT|PAUSE", Always),
     ("CLIENT|UNPAUSE", Always),
     // A hello with an epoch that is no longer the highest, or already is.
@@ -211,6 +212,14 @@ pub fn is_read(name: &str) -> bool {
 /// key space in one go and holds up the server meanwhile.
 pub(super) fn covered_by_read(name: &str, command: &[Vec<u8>]) -> bool {
     name != "KEYS" && class(command) == CallClass::Read
+}
+
+/// Each list's number and each name in it.
+#[cfg(test)]
+pub(super) fn listed() -> impl Iterator<Item = (usize, &'static str)> {
+    let lists = [READ, IDEMPOTENT, GUARDED].into_iter().enumerate();
+    let not_read = NOT_READ.iter().map(|(name, _)| (3, *name));
+    lists.flat_map(|(at, list)| list.iter().map(move |(name, _)| (at, *name))).chain(not_read)
 }
 
 fn decide(name: &str, holds: impl Fn(When) -> bool) -> CallClass {

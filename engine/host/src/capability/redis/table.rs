@@ -1,7 +1,7 @@
 //! What Redis 7.0 and its Sentinel say of their commands, as data.
 //!
-//! `commands.tsv` is the output of `COMMAND`, written by the example
-//! `redis_commands` of this crate. What is not in it is unknown, and the unknown
+//! `commands.tsv` is the output of `COMMAND`; a test writes it, and holds it to the
+//! servers of this machine. What is not in it is unknown, and the unknown
 //! is treated as the worst: see `class` and `keys`.
 
 use std::collections::HashMap;

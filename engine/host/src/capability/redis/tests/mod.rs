@@ -5,6 +5,7 @@ mod grants;
 mod replay;
 mod resp;
 mod servers;
+mod table;
 mod wire;
 
 use std::fmt::Write as _;
@@ -15,7 +16,8 @@ use baton_core::run::event::{Call, CallClass, TapeEntry};
 use baton_core::workflow::plan::RedisGrant;
 use futures::future::BoxFuture;
 
-use super::{Auth, Cluster, Clusters, Mode, State, View, class, table};
+use super::table::names;
+use super::{Auth, Cluster, Clusters, Mode, State, View, class};
 use crate::guest::Caller;
 use crate::guest::wit::redis::{Error, Host as _, Reply, Request};
 use crate::host::{Context, Durable, Wall, WallError};
@@ -172,7 +174,7 @@ impl Attempt {
 #[test]
 fn every_command_of_the_table_has_its_class() {
     let mut text = String::new();
-    for name in table::names() {
+    for name in names() {
         let bare = command(&name.replace('|', " "));
         let class = class::class(&bare);
         let note = match (class::is_read(name), class::covered_by_read(name, &bare)) {
