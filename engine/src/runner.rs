@@ -29,6 +29,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tries;
 mod versions;
 pub mod view;
 pub mod watch;

@@ -16,6 +16,7 @@ mod effect;
 pub mod event;
 pub mod fault;
 mod fresh;
+mod hear;
 mod invocation;
 mod place;
 mod scope;

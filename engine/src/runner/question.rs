@@ -7,7 +7,7 @@ use baton_core::id::{Place, Side, StepId};
 use baton_core::run::{AnswerRecord, Item, Question, Run, State};
 use baton_core::workflow::plan::{Action, OnFailure, Plan, Silence, Step};
 
-use super::render::side;
+use super::tries::side;
 use super::view::{AnswerView, QuestionView};
 
 /// The question that waits at a place, if any: what a person reads, and the rest.

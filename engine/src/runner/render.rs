@@ -3,20 +3,16 @@
 use std::sync::Arc;
 
 use baton_core::id::{AttemptId, Place, RunId, Side, StepId};
-use baton_core::run::event::CallClass;
 use baton_core::run::event::Cause;
-use baton_core::run::fault::{Fault, FaultKind};
-use baton_core::run::{
-    AttemptEnd, AttemptRecord, Ending, Item, Phase, Refresh, Run, SkipReason, State, StepRun,
-};
+use baton_core::run::{Ending, Item, Phase, Run, SkipReason, State, StepRun};
 use baton_core::workflow::plan::{Action, Plan};
 use baton_core::{Json, Millis};
 
 use super::recover::closed_run;
 use super::tape::tape;
+use super::tries::{again, attempts, class, fault_view, side};
 use super::view::{
-    AgainView, AttemptView, BuildsView, CallView, FaultView, JoinedView, ParentView, RunView,
-    StepView, Summary, TriggerView,
+    BuildsView, CallView, JoinedView, ParentView, RunView, StepView, Summary, TriggerView,
 };
 use super::{Filter, Input, Live, Runner, Versions};
 use crate::journal::{Closed, Journal, JournalError};
@@ -308,17 +304,6 @@ fn step_view(plan: &Plan, run: &Run, id: StepId) -> StepView {
     view
 }
 
-fn again(plan: &Plan, refresh: &Refresh) -> AgainView {
-    let because = plan.step(refresh.because);
-    AgainView {
-        at: refresh.at,
-        before: plan.step(refresh.by).name.clone(),
-        because: because.name.clone(),
-        age_ms: refresh.age_ms,
-        fresh_for_ms: because.fresh_for_ms.unwrap_or_default(),
-    }
-}
-
 fn skip_note(plan: &Plan, state: &StepRun) -> Option<String> {
     match state.skipped()? {
         SkipReason::Condition => Some("its condition does not hold".to_owned()),
@@ -408,66 +393,5 @@ fn item_state(item: &Item) -> &'static str {
         State::Failed { .. } => "failed",
         State::Skipped => "skipped",
         State::Cancelled => "cancelled",
-    }
-}
-
-fn attempts(item: &Item) -> Vec<AttemptView> {
-    let mut views: Vec<AttemptView> = item.history().iter().map(attempt_view).collect();
-    for index in 1..views.len() {
-        let (before, rest) = views.split_at_mut(index);
-        rest[0].replayed = before
-            .iter()
-            .any(|earlier| earlier.number == rest[0].number && earlier.side == rest[0].side);
-    }
-    views
-}
-
-fn attempt_view(record: &AttemptRecord) -> AttemptView {
-    let (end, fault) = match &record.end {
-        None => ("running", None),
-        Some((_, AttemptEnd::Succeeded)) => ("succeeded", None),
-        Some((_, AttemptEnd::Failed(fault))) => ("failed", Some(fault_view(fault))),
-        Some((_, AttemptEnd::Interrupted)) => ("interrupted", None),
-        Some((_, AttemptEnd::Diverged(why))) => {
-            ("diverged", Some(fault_view(&Fault::permanent("diverged", why.as_str()))))
-        }
-    };
-    AttemptView {
-        number: record.number,
-        side: side(record.side).to_owned(),
-        started_at: record.started_at,
-        ended_at: record.end.as_ref().map(|(at, _)| *at),
-        end: end.to_owned(),
-        fault,
-        replayed: false,
-    }
-}
-
-pub(super) fn side(side: Side) -> &'static str {
-    match side {
-        Side::Do => "do",
-        Side::Undo => "undo",
-    }
-}
-
-pub(super) fn fault_view(fault: &Fault) -> FaultView {
-    FaultView {
-        kind: match fault.kind {
-            FaultKind::Retryable => "retryable",
-            FaultKind::Permanent => "permanent",
-        }
-        .to_owned(),
-        code: fault.code.clone(),
-        message: fault.message.clone(),
-        details: fault.details.clone(),
-    }
-}
-
-fn class(class: CallClass) -> &'static str {
-    match class {
-        CallClass::Read => "read",
-        CallClass::Idempotent => "idempotent",
-        CallClass::Guarded => "guarded",
-        CallClass::Once => "once",
     }
 }

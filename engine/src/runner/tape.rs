@@ -13,7 +13,7 @@ use baton_host::{Context, Done, TAPE_VERSION};
 use serde::{Deserialize, Serialize};
 
 use super::recover::closed_run;
-use super::render::fault_view;
+use super::tries::fault_view;
 use super::view::FaultView;
 use crate::journal::Journal;
 

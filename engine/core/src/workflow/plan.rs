@@ -1,6 +1,8 @@
 //! A checked workflow. Everything here is immutable and known to be sound.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod rests;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use petgraph::graph::DiGraph;
@@ -71,29 +73,6 @@ impl Plan {
     /// All step ids, in topological order.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = StepId> + use<> {
         (0..u16::try_from(self.steps.len()).expect("STEPS_MAX fits")).map(StepId)
-    }
-    /// Every step that `id` rests on, directly or not.
-    pub fn above(&self, id: StepId) -> BTreeSet<StepId> {
-        let mut above: BTreeSet<StepId> = self.step(id).needs.iter().copied().collect();
-        for earlier in (0..id.0).rev().map(StepId) {
-            if above.contains(&earlier) {
-                above.extend(self.step(earlier).needs.iter().copied());
-            }
-        }
-        above
-    }
-    /// What an attempt heard is evidence as well: its tape is played no longer than the
-    /// shortest shelf life among what it rests on.
-    pub(crate) fn with_replays_bounded(mut self) -> Self {
-        for id in self.ids() {
-            let above = self.above(id);
-            let lives = above.iter().filter_map(|above| self.step(*above).fresh_for_ms);
-            if let Some(shortest) = lives.min() {
-                let step = &mut self.steps[usize::from(id.0)];
-                step.replay_within_ms = step.replay_within_ms.min(shortest);
-            }
-        }
-        self
     }
     /// The graph; node weights are step ids, an edge runs from a step to one that needs it.
     pub fn graph(&self) -> &DiGraph<StepId, ()> {

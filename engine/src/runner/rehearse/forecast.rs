@@ -12,7 +12,7 @@ use serde_json::{Map, json};
 use super::seen::Seen;
 use super::view::{Fate, Rehearsal, StepPlan};
 use super::{Kit, closed, details};
-use crate::runner::render;
+use crate::runner::tries;
 
 /// Why nothing can be said yet, beside the names that are missing.
 type Told = (Fate, Option<String>);
@@ -341,7 +341,7 @@ fn happened(told: &mut StepPlan, item: &Item) {
         told.tries = Some(history.len());
         told.output = item.output().map_or(Json::Null, |output| (**output).clone());
     }
-    told.fault = item.fault().map(render::fault_view);
+    told.fault = item.fault().map(tries::fault_view);
 }
 
 fn wrong(error: &ExpressionError) -> Json {
