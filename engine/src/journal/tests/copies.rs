@@ -318,6 +318,23 @@ fn an_end_that_was_not_acknowledged_never_was() {
     assert!(journal.notes().is_empty(), "{:?}", journal.notes());
 }
 
+/// A store that forgets what was flushed has moved its pages about since: what it has left
+/// is not what it had then.
+#[test]
+fn g2_a_store_that_forgot_what_was_flushed_is_built_again() {
+    let folder = original(Left::Shut);
+    let empty = tempfile::tempdir().expect("a folder");
+    drop(SledJournal::open(empty.path()).expect("opens"));
+    fs::remove_dir_all(folder.path().join("store")).expect("removed");
+    copy_into(&empty.path().join("store"), &folder.path().join("store"));
+    let journal = SledJournal::open(folder.path()).expect("opens");
+    let notes = journal.notes().join("\n");
+    assert!(notes.contains("it ends at batch 0, and had 36"), "{notes}");
+    assert!(folder.path().join("store.damaged").is_dir(), "a person may look at it");
+    drop(journal);
+    assert!(unreadable(folder.path(), "an empty store").is_empty());
+}
+
 /// As after a sync that failed: it was refused, and its bytes reached the disk all the same.
 #[test]
 fn a_frame_that_was_refused_is_void_once_the_log_went_on_in_a_new_segment() {
