@@ -20,7 +20,7 @@ const SCRIPT: &str =
     "mount -t tmpfs -o size=48m none \"$BATON_TEST_SERVE_DISK/data\" && exec \"$0\" \"$@\"";
 /// Runs that are under way while the disk is full.
 const RUNS: usize = 20;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits, so that timers come due while the disk is full.
 const PAUSE: &str =

@@ -94,9 +94,7 @@ fn one_run(
 ) -> Result<(), Trouble> {
     match ledger::events(shelf, run)? {
         None => {
-            findings
-                .orphans
-                .push(format!("records of run {run}, which is neither open nor closed"));
+            findings.orphans.push(format!("records of run {run}, neither open nor closed"));
         }
         Some(Ok(events)) => {
             findings.records += events.len() as u64;

@@ -8,8 +8,8 @@ use baton_core::id::Digest;
 use tempfile::TempDir;
 
 use super::sample::{begun, closed, events, output, run, store};
-use crate::journal::log::{Piece, Pieces};
-use crate::journal::{Entry, Journal, OpenError, SledJournal, check};
+use crate::journal::log::{Frame, Piece, Pieces};
+use crate::journal::{Entry, Journal, OpenError, SledJournal, check, keys};
 
 /// A run with a large record, one that is closed, and others.
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "large", "over"];
@@ -316,6 +316,46 @@ fn an_end_that_was_not_acknowledged_never_was() {
     let told = journal.events(&run("b")).expect("read").expect("there").expect("whole");
     assert_eq!(told, events(&[begun("b", 1), output("b", 1, 50), output("b", 2, 5)]));
     assert!(journal.notes().is_empty(), "{:?}", journal.notes());
+}
+
+/// A store that forgets what was flushed has moved its pages about since: what it has left
+/// is not what it had then.
+#[test]
+fn g2_a_store_that_forgot_what_was_flushed_is_built_again() {
+    let folder = original(Left::Shut);
+    let empty = tempfile::tempdir().expect("a folder");
+    drop(SledJournal::open(empty.path()).expect("opens"));
+    fs::remove_dir_all(folder.path().join("store")).expect("removed");
+    copy_into(&empty.path().join("store"), &folder.path().join("store"));
+    let journal = SledJournal::open(folder.path()).expect("opens");
+    let notes = journal.notes().join("\n");
+    assert!(notes.contains("it ends at batch 0, and had 36"), "{notes}");
+    assert!(folder.path().join("store.damaged").is_dir(), "a person may look at it");
+    drop(journal);
+    assert!(unreadable(folder.path(), "an empty store").is_empty());
+}
+
+/// As after a sync that failed: it was refused, and its bytes reached the disk all the same.
+#[test]
+fn a_frame_that_was_refused_is_void_once_the_log_went_on_in_a_new_segment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = SledJournal::open(folder.path()).expect("opens");
+    store(&journal, vec![begun("a", 1)]).expect("stored");
+    drop(journal);
+    let journal = SledJournal::open(folder.path()).expect("opens");
+    store(&journal, vec![output("a", 1, 50)]).expect("stored");
+    let pairs = journal.raw_pairs(&keys::records(&run("a")));
+    drop(journal);
+    let segments = files_of(&folder.path().join("log"));
+    assert_eq!(segments.len(), 2, "each start has one of its own");
+    let changes = pairs.into_iter().map(|(key, _)| (key, Some(b"refused".to_vec()))).collect();
+    let refused = Frame { batch: 2, changes, news: 2 }.encode();
+    let bytes = [fs::read(&segments[0]).expect("its bytes"), refused].concat();
+    fs::write(&segments[0], bytes).expect("written");
+    fs::remove_dir_all(folder.path().join("store")).expect("removed");
+    let journal = SledJournal::open(folder.path()).expect("opens");
+    let told = journal.events(&run("a")).expect("read").expect("there").expect("whole");
+    assert_eq!(told, events(&[begun("a", 1), output("a", 1, 50)]));
 }
 
 /// What the machine had not put on disk when it lost power is not believed.

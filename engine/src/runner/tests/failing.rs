@@ -1,7 +1,7 @@
 //! What a journal that fails for a while does to runs that are under way: nothing.
 
 use super::gate::Mode;
-use super::lab::{Lab, asking, doing, manual, sleeping};
+use super::lab::{Lab, PATIENCE, asking, doing, manual, sleeping};
 use crate::journal::AppendError;
 use crate::runner::CommandError;
 use baton_core::run::event::Event;
@@ -41,7 +41,8 @@ async fn g4_an_intent_waits_until_it_is_stored() {
         assert!(lab.view(&run).await.steps[0].calls.is_empty());
         lab.gate.release();
     };
-    let (intent, ()) = tokio::join!(intent, released);
+    let both = async { tokio::join!(intent, released) };
+    let (intent, ()) = tokio::time::timeout(PATIENCE, both).await.unwrap();
     intent.unwrap();
     assert_eq!(lab.view(&run).await.steps[0].calls.len(), 1);
 }
