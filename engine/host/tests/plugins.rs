@@ -3,6 +3,7 @@
 
 mod guests;
 mod lab;
+mod tapes;
 
 use std::fs;
 use std::sync::{Arc, Mutex};
