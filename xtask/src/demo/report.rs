@@ -24,7 +24,7 @@ pub(crate) fn text(
     done(&mut out, &settled.runs);
     lost(&mut out, &settled.summary);
     verified(&mut out, settled);
-    interrupted(&mut out, &settled.summary);
+    interrupted(&mut out, settled);
     out.push_str("\n## How long the demo took\n\n");
     for (name, took) in phases {
         let _infallible = writeln!(out, "- {}: {}", name, seconds(*took));
@@ -173,7 +173,8 @@ fn verified(out: &mut String, settled: &Settled) {
     }
 }
 
-fn interrupted(out: &mut String, summary: &Summary) {
+fn interrupted(out: &mut String, settled: &Settled) {
+    let summary = &settled.summary;
     out.push_str("\n## Interruptions\n\n");
     let Some(step) = &summary.engine_killed_in_step else {
         out.push_str("The engine was not killed.\n");
@@ -190,6 +191,17 @@ fn interrupted(out: &mut String, summary: &Summary) {
             "did not come to a good end"
         },
     );
+    // What Baton's own report says of it: what had been sent, and how it went on.
+    for line in settled.runs.iter().flat_map(runs::steps).flat_map(cut_off) {
+        let _infallible = writeln!(out, "{line}");
+    }
+}
+
+/// The lines of a `report` step's section on interruptions.
+fn cut_off(step: &Value) -> impl Iterator<Item = &str> {
+    let markdown = step["output"]["markdown"].as_str().unwrap_or_default();
+    let section = markdown.lines().skip_while(|line| *line != "## Interruptions").skip(1);
+    section.take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("- "))
 }
 
 /// Text that cannot break a table.
