@@ -82,8 +82,11 @@ fn an_export_goes_into_another_folder_and_out_of_it_again_the_same() {
     assert_eq!(into.status.code(), Some(0), "{}", stderr(&into));
     let again = desk.baton_with(&["journal", "export"], "other");
     assert_eq!(stdout(&again), fs::read_to_string(desk.path().join("runs.jsonl")).unwrap());
-    let runs = stdout(&desk.baton(&["runs"]));
-    assert_eq!(runs, stdout(&desk.baton_with(&["runs"], "other")));
+    // As JSON: the text says how long ago.
+    let list = ["runs", "--output", "json"];
+    let runs = stdout(&desk.baton(&list));
+    assert!(runs.contains("pause"), "{runs}");
+    assert_eq!(runs, stdout(&desk.baton_with(&list, "other")));
 }
 
 #[test]

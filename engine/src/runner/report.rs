@@ -8,7 +8,7 @@ use baton_core::workflow::plan::Plan;
 use jiff::Timestamp;
 
 use super::render::run_view;
-use super::view::{AgainView, RunView, StepView};
+use super::view::{AgainView, AttemptView, RunView, StepView};
 
 /// The run so far, for the person on call.
 pub(super) fn markdown(plan: &Plan, run: &Run, now: Millis) -> String {
@@ -22,6 +22,7 @@ pub(super) fn markdown(plan: &Plan, run: &Run, now: Millis) -> String {
     for (at, what) in timeline(&view) {
         let _ = writeln!(text, "| {} | {} |", utc(at), cell(&what));
     }
+    interruptions(&mut text, &view);
     actions(&mut text, &view);
     text.push_str("\n## What each step gave\n\n");
     for step in &view.steps {
@@ -89,6 +90,55 @@ fn timeline(view: &RunView) -> Vec<(Millis, String)> {
     }
     rows.sort_by_key(|(at, _)| *at);
     rows
+}
+
+/// What was cut off, what it had sent by then, and how it went on.
+fn interruptions(text: &mut String, view: &RunView) {
+    let steps = view.steps.iter().flat_map(|step| std::iter::once(step).chain(&step.items));
+    let told: Vec<String> = steps.flat_map(cut_off).collect();
+    if told.is_empty() {
+        return;
+    }
+    text.push_str("\n## Interruptions\n\n");
+    for line in told {
+        let _ = writeln!(text, "- {}", cell(&line));
+    }
+}
+
+fn cut_off(step: &StepView) -> Vec<String> {
+    let after = |index: usize| step.attempts.iter().skip(index + 1);
+    let tell = |(index, attempt): (usize, &AttemptView)| {
+        let (name, number) = (&step.name, attempt.number);
+        let how = match attempt.end.as_str() {
+            "interrupted" => "was cut off with the engine",
+            "diverged" => "left its recording when it was played again",
+            _ => return None,
+        };
+        let sent: Vec<_> = step
+            .calls
+            .iter()
+            .filter(|call| call.attempt == number && call.side == attempt.side)
+            .collect();
+        let doubted = sent.iter().filter(|call| call.outcome.is_none()).count();
+        let sent = match (sent.len(), doubted) {
+            (0, _) => "it had changed nothing".to_owned(),
+            (all, 0) => format!("it had sent {all} changing call(s), all answered"),
+            (all, some) => format!("it had sent {all} changing call(s), {some} in doubt"),
+        };
+        let went_on = match after(index).find(|next| next.side == attempt.side) {
+            Some(next) if next.replayed => {
+                "it went on as the same attempt, on its recording: nothing of that was sent again"
+                    .to_owned()
+            }
+            Some(next) => format!(
+                "attempt {} began anew, looked at the world again, and was told what had been sent",
+                next.number
+            ),
+            None => "it was not run again".to_owned(),
+        };
+        Some(format!("`{name}`, attempt {number}, {how}; {sent}; {went_on}."))
+    };
+    step.attempts.iter().enumerate().filter_map(tell).collect()
 }
 
 fn actions(text: &mut String, view: &RunView) {
