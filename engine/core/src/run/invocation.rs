@@ -7,7 +7,7 @@ use crate::run::event::{Call, Pin, TapeEntry};
 use crate::run::fault::Fault;
 use crate::run::place::Heard;
 use crate::run::state::Run;
-use crate::workflow::plan::{Action, Grants, Plan, PluginCall, RedisGrant};
+use crate::workflow::plan::{Action, Grants, Plan, PluginCall, RedisGrant, WhenInterrupted};
 use crate::{Json, Millis};
 
 /// An attempt's work, ready to be done.
@@ -48,7 +48,11 @@ pub enum Invocation {
 pub enum Taping {
     /// Nothing: it can change nothing, so it can always be run again.
     Off,
-    /// It is kept, ahead of the next change.
+    /// It is kept for people, ahead of the next change, as far as there is room: no
+    /// attempt will go on from it.
+    Note,
+    /// It is kept, ahead of the next change; where there is no room for it, there is no
+    /// change.
     Record,
     /// The attempt was cut off: it is run again on what it had heard, then goes on
     /// live and is kept further.
@@ -105,7 +109,8 @@ impl Run {
             }),
             // What is undone was done by work that could change something.
             None if attempt.side == Side::Do && step.changes_nothing && !step.record => Taping::Off,
-            None => Taping::Record,
+            None if self.policy(plan, attempt) == WhenInterrupted::Replay => Taping::Record,
+            None => Taping::Note,
         };
         let pin = *self.begun().plugins.get(&call.plugin).ok_or_else(|| {
             Fault::permanent("no-plugin", format!("the run began without plugin `{}`", call.plugin))

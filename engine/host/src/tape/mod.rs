@@ -35,7 +35,7 @@ pub(crate) use answer::Answer;
 pub(crate) use asked::Asked;
 pub use play::Divergence;
 use play::{Beyond, Player};
-use record::Recorder;
+use record::{Need, Recorder};
 
 /// The tape of one attempt.
 pub(crate) struct Tape(Option<Box<Reel>>);
@@ -68,9 +68,10 @@ impl Tape {
     pub(crate) fn new(taping: Taping) -> Self {
         let reel = match taping {
             Taping::Off => return Self(None),
-            Taping::Record => Reel { player: None, recorder: Recorder::new(&[]) },
+            Taping::Note => Reel { player: None, recorder: Recorder::new(&[], Need::Wish) },
+            Taping::Record => Reel { player: None, recorder: Recorder::new(&[], Need::Must) },
             Taping::Replay(replay) => Reel {
-                recorder: Recorder::new(&replay.entries),
+                recorder: Recorder::new(&replay.entries, Need::Must),
                 player: Some(Player::new(replay.entries, replay.calls, Beyond::Live)),
             },
         };
@@ -79,7 +80,7 @@ impl Tape {
 
     /// A tape with no world behind it: where it ends, so does the guest.
     pub(crate) fn rehearsal(entries: Vec<Arc<TapeEntry>>) -> Self {
-        let recorder = Recorder::new(&entries);
+        let recorder = Recorder::new(&entries, Need::Wish);
         let player = Some(Player::new(entries, Vec::new(), Beyond::Stop));
         Self(Some(Box::new(Reel { player, recorder })))
     }
@@ -124,7 +125,7 @@ impl Tape {
     /// [`Stop::TapeLimit`] if what was heard before it is too much to be kept.
     pub(crate) fn may_change(&self) -> Result<(), Stop> {
         match &self.0 {
-            Some(reel) if reel.recorder.is_over() => Err(Stop::TapeLimit),
+            Some(reel) if reel.recorder.is_in_the_way() => Err(Stop::TapeLimit),
             Some(_) | None => Ok(()),
         }
     }

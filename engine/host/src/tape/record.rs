@@ -9,8 +9,18 @@ use baton_core::run::event::{Call, TapeEntry};
 use super::Asked;
 use crate::host::{Wall, WallError};
 
+/// What hangs on the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The attempt goes on from it after a crash: no change without it.
+    Must,
+    /// People may look at it: no change fails for it.
+    Wish,
+}
+
 /// Keeps answers until they are on disk.
 pub(super) struct Recorder {
+    need: Need,
     kept: Mutex<Kept>,
     /// Held from taking what is kept until the engine has taken it: of several members
     /// that are asked at once, none may overtake the one that carries it.
@@ -28,10 +38,10 @@ struct Kept {
 
 impl Recorder {
     /// Behind what is on disk already.
-    pub(super) fn new(on_disk: &[Arc<TapeEntry>]) -> Self {
+    pub(super) fn new(on_disk: &[Arc<TapeEntry>], need: Need) -> Self {
         let bytes = on_disk.iter().map(|entry| entry.size()).sum();
         let kept = Kept { pending: VecDeque::new(), bytes, over: false };
-        Self { kept: Mutex::new(kept), turn: tokio::sync::Mutex::new(()) }
+        Self { need, kept: Mutex::new(kept), turn: tokio::sync::Mutex::new(()) }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -55,8 +65,9 @@ impl Recorder {
         }
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        self.kept().over
+    /// Whether a change must not come for want of what was heard before it.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        self.need == Need::Must && self.kept().over
     }
 
     pub(super) async fn intend(&self, wall: &dyn Wall, calls: &[Call]) -> Result<(), WallError> {

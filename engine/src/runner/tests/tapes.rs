@@ -7,7 +7,7 @@ use serde_json::json;
 use super::gate::Mode;
 use super::lab::{Lab, call, doing, manual, sleeping, step, told};
 use crate::journal::AppendError;
-use crate::runner::tape::{EndView, TapeError, Wanted, tape};
+use crate::runner::tape::{EndView, TapeError, TapeView, Wanted, tape};
 
 fn numbered(index: u32) -> Call {
     Call { index, ..call(None) }
@@ -162,4 +162,25 @@ async fn a_tape_is_read_back_from_its_parts() {
     for (step, attempt) in [("act", Some(2)), ("nothing", None)] {
         assert!(matches!(missing(step, attempt), Err(TapeError::Missing(_))), "{step}");
     }
+}
+
+#[test]
+fn a_file_that_is_no_tape_of_ours_is_refused_in_words() {
+    let whole = json!({
+        "format": "baton-tape", "version": baton_host::TAPE_VERSION, "input": {}, "end": "open",
+        "context": { "run_id": "r", "workflow": "w", "step": "s", "item": 0, "attempt": 1, "done": [] },
+        "plugin": { "name": "p", "digest": "d" },
+        "calls": [{ "index": 0, "function": "clock.now", "request": [], "digest": "x", "answer": 1 }],
+    });
+    let read = |tape: &serde_json::Value| TapeView::read(&tape.to_string());
+    let refused = |tape: &serde_json::Value| read(tape).unwrap_err();
+    assert!(TapeView::read("{").unwrap_err().contains("no JSON"));
+    assert!(refused(&json!({ "format": "cassette" })).contains("it is no tape"));
+    assert!(refused(&json!({ "format": "baton-tape", "version": 99 })).contains("version 99"));
+    let mut damaged = whole.clone();
+    damaged["calls"][0]["index"] = json!("first");
+    assert!(refused(&damaged).contains("damaged"));
+    let tape = read(&whole).unwrap();
+    assert!(tape.entries().is_err(), "its digest is none");
+    assert_eq!(tape.context().unwrap().step, "s");
 }

@@ -216,7 +216,9 @@ fn it_is_given_what_it_had_been_given_and_what_it_had_heard() {
 fn what_only_reads_keeps_no_tape_unless_it_is_told_to() {
     let quiet = Step { changes_nothing: true, ..plugin("a", &[]) };
     let told = Step { record: true, name: "b".to_owned(), ..quiet.clone() };
-    let plan = plan(vec![quiet, told]);
+    let rerun = Step { when_interrupted: Some(WhenInterrupted::Rerun), ..plugin("c", &[]) };
+    let replay = Step { when_interrupted: Some(WhenInterrupted::Replay), ..plugin("d", &[]) };
+    let plan = plan(vec![quiet, told, rerun, replay]);
     let stage = Stage::new(&plan, None);
     let taping = |step| {
         let place = Place { step: StepId(step), item: 0 };
@@ -227,5 +229,7 @@ fn what_only_reads_keeps_no_tape_unless_it_is_told_to() {
         }
     };
     assert!(matches!(taping(0), Taping::Off));
-    assert!(matches!(taping(1), Taping::Record));
+    assert!(matches!(taping(1), Taping::Note));
+    assert!(matches!(taping(2), Taping::Note), "no attempt goes on from it");
+    assert!(matches!(taping(3), Taping::Record));
 }

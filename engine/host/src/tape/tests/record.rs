@@ -69,6 +69,23 @@ fn too_much_reading_is_no_fault_until_a_change_comes() {
 }
 
 #[test]
+fn a_tape_that_nobody_goes_on_from_stops_no_change() {
+    let (mut tape, disk) = (Tape::new(Taping::Note), Disk::default());
+    live(&mut tape, 0, "a", 1);
+    intend(&tape, &disk, 1).unwrap();
+    let all = vec![Node::Bulk(vec![b'x'; TAPE_BYTES_MAX])];
+    let Turn::Live(live) = tape.hear::<Vec<Node>>(2, 1, || question("a")).unwrap() else {
+        panic!()
+    };
+    tape.keep(live, &all);
+    assert!(tape.may_change().is_ok());
+    intend(&tape, &disk, 3).unwrap();
+    super::live(&mut tape, 4, "b", 1);
+    assert_eq!(disk.appends(), ["heard [0] intend [1]", "heard [] intend [3]"]);
+    assert_eq!(tape.rest(), [], "what is there has no hole: it ends early");
+}
+
+#[test]
 fn what_is_on_disk_counts_towards_the_bound() {
     let mut first = Tape::new(Taping::Record);
     let half = vec![Node::Bulk(vec![b'x'; TAPE_BYTES_MAX / 2])];
