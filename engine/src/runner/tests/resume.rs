@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::lab::{Lab, PATIENCE, asking, call, doing, manual, sleeping, step};
-use crate::journal::{Journal, SledJournal};
+use crate::journal::{Batch, Entry, Journal, SledJournal};
 use crate::runner::{Admission, Input};
+use baton_core::id::RunId;
+use baton_core::run::event::{Begun, Event};
 use serde_json::json;
 
 #[tokio::test]
@@ -38,6 +40,27 @@ async fn g2_one_unreadable_run_stops_no_other() {
     let error = lab.cancel(&bad).await.unwrap_err().to_string();
     assert!(error.contains("unreadable: record 1 has a bad checksum"), "{error}");
     assert_eq!(lab.handle.stats().await.unreadable, 1);
+}
+
+/// As a newer Baton left it.
+#[tokio::test]
+async fn g2_a_run_of_rules_that_are_not_known_is_refused_alone_and_says_so() {
+    let lab = Lab::new(&[asking("ask", "")]).await;
+    let good = lab.run(manual("ask")).await;
+    let Event::Begun { at, begun } = lab.events(&good).remove(0) else { panic!("it began") };
+    let newer: RunId = "of-a-newer-baton".parse().unwrap();
+    let begun = Begun { id: newer.clone(), rules: 99, ..(*begun).clone() };
+    let event = Event::Begun { at, begun: Arc::new(begun) };
+    let entries = vec![Entry { run: newer.clone(), seq: 0, event, closed: None }];
+    lab.gate.inner().append(Batch { entries }, Box::new(|end| end.unwrap()));
+    let lab = lab.crash().await;
+    assert_eq!(lab.resumed, 1);
+    let view = lab.view(&newer).await;
+    let note = view.note.unwrap();
+    assert_eq!(view.state, "unreadable");
+    assert!(note.contains("it began under rules version 99, this build knows version"), "{note}");
+    lab.answer(&good, "ok", true).await.unwrap();
+    lab.state(&good, "succeeded").await;
 }
 
 #[tokio::test]
