@@ -96,7 +96,11 @@ impl SledJournal {
             return Err(JournalError::Stopped(why));
         }
         answer.map_err(|why| {
-            // A damaged page shows when it is read. The next start builds the store again.
+            if self.shelf.trouble().is_some() {
+                // It failed, and is being built again.
+                return JournalError::Unread(why);
+            }
+            // A damaged page shows when it is read.
             let _ = self.mark.change(|said| said.flushed = UNREADABLE);
             JournalError::Unread(format!(
                 "{why}. The log may have what the store cannot read: the next start builds the \
@@ -200,7 +204,7 @@ impl Store for Desk {
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), AppendError> {
         let bytes: usize = changes.iter().map(size).sum();
         let delta = delta(&changes);
-        let (carried, removed) = self.tender.ride(&mut self.disk, bytes)?;
+        let (carried, removed) = self.tender.ride(&mut self.disk, bytes);
         let delta = Delta {
             bytes: delta.bytes + removed.delta.bytes,
             closed: delta.closed + removed.delta.closed,

@@ -32,6 +32,8 @@ use replay::{Survey, replay};
 
 /// Bytes of pairs that one frame carries when the log is written anew.
 const CARRY_BYTES: usize = 1024 * 1024;
+/// Runs named in what is said of an opening; each says of itself that it is unreadable.
+const NAMED_MAX: usize = 20;
 /// Pairs read at a time.
 const PAIRS_MAX: usize = 1_024;
 
@@ -176,8 +178,14 @@ fn settle(
     }
     if !doubtful.is_empty() {
         let mut changes = Vec::new();
+        let named: Vec<&str> = doubtful.keys().take(NAMED_MAX).map(|run| run.as_str()).collect();
+        let more = if doubtful.len() > NAMED_MAX { ", …" } else { "" };
+        notes.push(format!(
+            "{} runs may lack their end and are unreadable: {}{more}",
+            doubtful.len(),
+            named.join(", ")
+        ));
         for (run, why) in &doubtful {
-            notes.push(format!("run {run} may lack its end and is unreadable: {why}"));
             changes.push((keys::doubt(run), Some(why.clone().into_bytes())));
             let known = [keys::open(run), keys::closed_at(run)];
             let known = known.iter().map(|key| disk.shelf.get(key));
@@ -198,12 +206,16 @@ pub(super) fn relog(disk: &mut Disk, keep: Keep) -> Result<(), AppendError> {
     let old = disk.log.firsts();
     let first = disk.count.batches + 1;
     let (mut after, mut held, mut bytes) = (Vec::new(), Vec::new(), 0);
+    // Counted anew, as what was lost had been counted too.
+    let (mut all, mut closed) = (0, 0);
     loop {
         let pairs = disk.shelf.after(&[], &after, PAIRS_MAX).map_err(AppendError::Unwritten)?;
         let Some((last, _)) = pairs.last() else { break };
         after.clone_from(last);
         for (key, value) in pairs.into_iter().filter(|(key, _)| key != keys::COUNT) {
             bytes += key.len() + value.len();
+            all += (key.len() + value.len()) as u64;
+            closed += u64::from(key.first() == Some(&keys::CLOSED));
             held.push((key, Some(value)));
         }
         if bytes >= CARRY_BYTES {
@@ -211,6 +223,7 @@ pub(super) fn relog(disk: &mut Disk, keep: Keep) -> Result<(), AppendError> {
             bytes = 0;
         }
     }
+    (disk.count.bytes, disk.count.closed) = (all, closed);
     disk.write(Vec::new(), held, Delta::default())?;
     disk.mark.change_durably(|said| said.first = first).map_err(failed)?;
     let aside = disk.shelf.folder().join("log.damaged");

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use baton_core::Millis;
 
 use super::disk::{Delta, Disk};
-use super::ledger::Change;
+use super::ledger::{Change, Trouble};
 use super::{AppendError, Retention};
 use clean::Cleaner;
 use retire::Retirer;
@@ -54,6 +54,8 @@ pub(super) struct Tender {
     retired_at: Option<Instant>,
     /// That is still going on.
     retiring: bool,
+    /// When something could not be read that would have ridden with a batch.
+    failed_at: Option<Instant>,
 }
 
 impl Tender {
@@ -64,6 +66,7 @@ impl Tender {
             sweeper: Sweeper::default(),
             retired_at: None,
             retiring: false,
+            failed_at: None,
         }
     }
 
@@ -128,20 +131,32 @@ impl Tender {
         self.sweeper.removed
     }
 
-    /// What rides with a batch of `bytes`: what is carried, and runs that go.
-    pub(super) fn ride(
+    /// What rides with a batch of `bytes`: what is carried, and runs that go. If that
+    /// cannot be read nothing rides for a while: the batch must not wait for it.
+    pub(super) fn ride(&mut self, disk: &mut Disk, bytes: usize) -> (Vec<Change>, Removed) {
+        if self.failed_at.is_some_and(|at| at.elapsed() < RETIRE_AFTER) {
+            return <_>::default();
+        }
+        self.try_ride(disk, bytes).unwrap_or_else(|why| {
+            tracing::warn!(why, "the journal could not be tidied; it tries again later");
+            self.failed_at = Some(Instant::now());
+            self.missed();
+            <_>::default()
+        })
+    }
+
+    fn try_ride(
         &mut self,
         disk: &mut Disk,
         bytes: usize,
-    ) -> Result<(Vec<Change>, Removed), AppendError> {
-        let unread = AppendError::Unwritten;
+    ) -> Result<(Vec<Change>, Removed), Trouble> {
         let mut carried = Vec::new();
         if self.cleaner.is_due(&disk.log, disk.count) {
-            carried = self.cleaner.carry(disk, bytes * LOOKED_PER_WRITTEN).map_err(unread)?;
+            carried = self.cleaner.carry(disk, bytes * LOOKED_PER_WRITTEN)?;
         }
         let mut removed = Removed::default();
         if self.retirer.is_due(disk, SURPLUS_SHARE) {
-            removed = self.retirer.step(disk, now()).map_err(unread)?.0;
+            removed = self.retirer.step(disk, now())?.0;
             if !removed.changes.is_empty() {
                 self.sweeper.wanted();
             }
