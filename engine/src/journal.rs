@@ -16,7 +16,7 @@
 //!   numbers, an unknown kind or a newer version makes its run [`Unreadable`], with the
 //!   reason, and touches no other.
 //! - **Damage costs what it hits.** Everything is there twice, and either is made again
-//!   from the other ([`restore`]). What neither has makes the runs that it may concern
+//!   from the other (`restore.rs`). What neither has makes the runs that it may concern
 //!   [`Unreadable`]; no run goes on with a silently shorter history.
 //! - **It keeps its size.** Closed runs go by [`Retention`], with all that is theirs, and
 //!   never what an open run needs.

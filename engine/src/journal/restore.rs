@@ -19,6 +19,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use baton_core::id::RunId;
+
 use super::blobs::Blobs;
 use super::disk::{Count, Delta, Disk};
 use super::folder::{Folder, OpenError, create_durably, sync_folder};
@@ -178,7 +180,7 @@ fn settle(
     }
     if !doubtful.is_empty() {
         let mut changes = Vec::new();
-        let named: Vec<&str> = doubtful.keys().take(NAMED_MAX).map(|run| run.as_str()).collect();
+        let named: Vec<&str> = doubtful.keys().take(NAMED_MAX).map(RunId::as_str).collect();
         let more = if doubtful.len() > NAMED_MAX { ", …" } else { "" };
         notes.push(format!(
             "{} runs may lack their end and are unreadable: {}{more}",
