@@ -27,6 +27,13 @@ fn g2_g4_a_death_at_any_boundary_leaves_once_at_once_where_a_person_is_asked() {
 }
 
 #[test]
+fn g2_g4_a_death_at_any_boundary_leaves_once_at_once_where_the_tape_is_played_again() {
+    let bench = bench();
+    let torture = Torture::new(&bench, Policy::Replay).unwrap();
+    assert_sound(&every(&torture, Choice::Sample(22), JOBS).unwrap());
+}
+
+#[test]
 fn g2_g4_a_death_from_outside_leaves_once_at_once() {
     let bench = bench();
     let torture = Torture::new(&bench, Policy::Rerun).unwrap();

@@ -23,17 +23,20 @@ pub enum Policy {
     Rerun,
     /// A person is asked.
     Ask,
+    /// It is run again on what it was told, and then goes on.
+    Replay,
 }
 
 impl Policy {
     /// Those that the engine knows.
-    pub const ALL: [Self; 2] = [Self::Rerun, Self::Ask];
+    pub const ALL: [Self; 3] = [Self::Rerun, Self::Ask, Self::Replay];
 
     /// As a workflow spells it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Rerun => "rerun",
             Self::Ask => "ask",
+            Self::Replay => "replay",
         }
     }
 
@@ -41,6 +44,7 @@ impl Policy {
     pub fn memory(self) -> &'static str {
         match self {
             Self::Rerun | Self::Ask => "done",
+            Self::Replay => "tape",
         }
     }
 
