@@ -9,14 +9,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use baton::journal::SledJournal;
 use baton::runner::{self, Begin, Bounds, Handle, Loaded};
 use baton_core::Json;
-use baton_core::run::event::{Trigger, TriggerKind};
-use baton_core::workflow::plan::Plan;
+use baton_core::run::Taping;
+use baton_core::run::event::{Call, TapeEntry, Trigger, TriggerKind};
+use baton_core::workflow::plan::{Grants, Plan};
 use baton_core::workflow::{self, PluginFacts};
-use baton_host::{Host, Options, Plugin};
+use baton_host::{Attempt, Context, Durable, End, Host, Options, Plugin, Wall, WallError};
+use futures::future::BoxFuture;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -25,6 +27,10 @@ use tokio::task::JoinSet;
 pub(crate) const ATTEMPTS_MAX: u32 = 64;
 /// Steps of the long run.
 pub(crate) const CHAIN_STEPS: u32 = 20;
+/// Calls of the guest, one after another.
+const CALLS: u32 = 500;
+/// How long one may take.
+const CALL_WITHIN: Duration = Duration::from_secs(30);
 const SYNCS: u32 = 10;
 const PAGE: usize = 4096;
 
@@ -207,4 +213,47 @@ fn begin(workflow: &str) -> Begin {
         evidence: Arc::new(Json::Null),
     };
     Begin { workflow: workflow.to_owned(), params: json!({}), trigger }
+}
+
+/// `Host::run` of the guest that does nothing.
+pub(crate) async fn calls(host: &Host, plugin: &Plugin) -> Result<Vec<Duration>> {
+    let mut took = Vec::new();
+    for number in 1..=CALLS {
+        let context = Context {
+            run: "bench".parse()?,
+            workflow: "chain".to_owned(),
+            step: "s0".to_owned(),
+            item: 0,
+            attempt: number,
+            done: Vec::new(),
+        };
+        let attempt = Attempt {
+            plugin: plugin.clone(),
+            context,
+            input: Arc::new(json!({})),
+            grants: Grants::default(),
+            timeout: CALL_WITHIN,
+            taping: Taping::Off,
+        };
+        let begun = Instant::now();
+        let ended = host.run(attempt, Arc::new(Solid)).await;
+        took.push(begun.elapsed());
+        ensure!(ended.end == End::Output(json!({})), "the guest gave {ended:?}");
+    }
+    Ok(took)
+}
+
+/// A wall that nobody passes: the guest makes no changes.
+struct Solid;
+
+impl Wall for Solid {
+    fn intend(
+        &self,
+        _: Vec<Call>,
+        _: Vec<Arc<TapeEntry>>,
+    ) -> BoxFuture<'_, Result<Durable, WallError>> {
+        Box::pin(async { Err(WallError("nothing is sent from here".to_owned())) })
+    }
+    fn outcome(&self, _: Vec<Call>) {}
+    fn progress(&self, _: u64, _: Option<u64>, _: String) {}
 }

@@ -178,5 +178,5 @@ fn millis(time: Duration) -> f64 {
 }
 
 fn megabytes(kib: u64) -> f64 {
-    f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) * 1024.0 / 1e6
+    tenths(f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) * 1024.0 / 1e6)
 }

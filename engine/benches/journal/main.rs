@@ -30,6 +30,10 @@ use house::{appends, chain_run, crowd, engine, rewrites};
 use machine::PLACE;
 use resume::Left;
 
+// As in the `baton` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SLICES: u32 = 100;
 const CALLERS: [u32; 4] = [1, 16, 64, 256];
 /// Runs of a crowd, for each caller and at least.
@@ -37,7 +41,6 @@ const RUNS_PER_CALLER: u32 = 60;
 const RUNS_MIN: u32 = 1_000;
 /// How much history the second half of the figures is taken on.
 const HISTORY_RUNS: u32 = 100_000;
-const CALLS: u32 = 500;
 
 fn main() -> Result<()> {
     // The same program is the engine that comes back.
@@ -67,7 +70,14 @@ async fn measure() -> Result<Figures> {
     let mut figures = Figures::default();
     // Warms caches and lets the store find its size.
     crowd(&handle, 64, RUNS_MIN).await?;
-    figures.call = resume::calls(&host, &plugin, CALLS).await?;
+    figures.call = house::calls(&host, &plugin).await?;
+    if std::env::var_os("ONLY").is_some() {
+        for _ in 0..6 {
+            let d = crowd(&handle, 64, 10_000).await?;
+            println!("64 callers {:.0}/s, {:.3} batches/run", d.runs_per_s, d.batches_per_run);
+        }
+        std::process::exit(0);
+    }
     let before = bytes(&folder.path().join("journal"))?;
     let ran = CALLERS.iter().map(|callers| runs_of(*callers)).sum::<u32>();
     figures.fresh = pace(&handle, folder.path(), &mut figures.machine).await?;

@@ -13,11 +13,9 @@ use anyhow::{Context as _, Result, ensure};
 use baton::journal::{Batch, Entry, Journal, SledJournal};
 use baton_core::Json;
 use baton_core::id::{AttemptId, Place, RunId, Side, StepId};
-use baton_core::run::event::{Begun, Call, Event, Pin, TapeEntry, Trigger, TriggerKind};
-use baton_core::run::{RULES_VERSION, Taping};
-use baton_core::workflow::plan::Grants;
-use baton_host::{Attempt, Context, Durable, End, Host, Plugin, Wall, WallError};
-use futures::future::BoxFuture;
+use baton_core::run::RULES_VERSION;
+use baton_core::run::event::{Begun, Event, Pin, Trigger, TriggerKind};
+use baton_host::Plugin;
 use serde_json::json;
 
 use crate::guest::{self, Does};
@@ -187,47 +185,4 @@ fn rss_kib() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
     Ok(line.split_whitespace().nth(1).context("no figure")?.parse()?)
-}
-
-/// `Host::run` of the guest that does nothing.
-pub(crate) async fn calls(host: &Host, plugin: &Plugin, count: u32) -> Result<Vec<Duration>> {
-    let mut took = Vec::new();
-    for number in 1..=count {
-        let context = Context {
-            run: "bench".parse()?,
-            workflow: "chain".to_owned(),
-            step: "s0".to_owned(),
-            item: 0,
-            attempt: number,
-            done: Vec::new(),
-        };
-        let attempt = Attempt {
-            plugin: plugin.clone(),
-            context,
-            input: Arc::new(json!({})),
-            grants: Grants::default(),
-            timeout: UP_WITHIN,
-            taping: Taping::Off,
-        };
-        let begun = Instant::now();
-        let ended = host.run(attempt, Arc::new(Solid)).await;
-        took.push(begun.elapsed());
-        ensure!(ended.end == End::Output(json!({})), "the guest gave {ended:?}");
-    }
-    Ok(took)
-}
-
-/// A wall that nobody passes: the guest makes no changes.
-struct Solid;
-
-impl Wall for Solid {
-    fn intend(
-        &self,
-        _: Vec<Call>,
-        _: Vec<Arc<TapeEntry>>,
-    ) -> BoxFuture<'_, Result<Durable, WallError>> {
-        Box::pin(async { Err(WallError("nothing is sent from here".to_owned())) })
-    }
-    fn outcome(&self, _: Vec<Call>) {}
-    fn progress(&self, _: u64, _: Option<u64>, _: String) {}
 }

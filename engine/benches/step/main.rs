@@ -16,28 +16,22 @@ mod machine;
 mod spread;
 
 use std::fs;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use baton_core::run::Taping;
-use baton_core::run::event::{Call, TapeEntry};
-use baton_core::workflow::plan::Grants;
-use baton_host::{Attempt, Context, Durable, End, Host, Plugin, Wall, WallError};
+use anyhow::{Context as _, Result};
 use figures::Figures;
-use futures::future::BoxFuture;
 use guest::Does;
-use house::{CHAIN_STEPS, appends, chain_run, crowd, engine, rewrites};
+use house::{CHAIN_STEPS, appends, calls, chain_run, crowd, engine, rewrites};
 use machine::PLACE;
-use serde_json::json;
 use spread::tenths;
+
+// As in the `baton` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: u32 = 6;
 const SLICES: u32 = 25;
-const CALLS: u32 = 500;
 const CALLERS: u32 = 64;
 const RUNS: u32 = 2_000;
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -70,46 +64,4 @@ async fn main() -> Result<()> {
         fs::write(&file, text + "\n").with_context(|| format!("write {}", file.display()))?;
     }
     Ok(())
-}
-
-async fn calls(host: &Host, plugin: &Plugin) -> Result<Vec<Duration>> {
-    let mut took = Vec::new();
-    for number in 1..=CALLS {
-        let context = Context {
-            run: "bench".parse()?,
-            workflow: "chain".to_owned(),
-            step: "s0".to_owned(),
-            item: 0,
-            attempt: number,
-            done: Vec::new(),
-        };
-        let attempt = Attempt {
-            plugin: plugin.clone(),
-            context,
-            input: Arc::new(json!({})),
-            grants: Grants::default(),
-            timeout: STEP_TIMEOUT,
-            taping: Taping::Off,
-        };
-        let begun = Instant::now();
-        let ended = host.run(attempt, Arc::new(Solid)).await;
-        took.push(begun.elapsed());
-        ensure!(ended.end == End::Output(json!({})), "the guest gave {ended:?}");
-    }
-    Ok(took)
-}
-
-/// A wall that nobody passes: the guest makes no calls.
-struct Solid;
-
-impl Wall for Solid {
-    fn intend(
-        &self,
-        _: Vec<Call>,
-        _: Vec<Arc<TapeEntry>>,
-    ) -> BoxFuture<'_, Result<Durable, WallError>> {
-        Box::pin(async { Err(WallError("nothing is sent from here".to_owned())) })
-    }
-    fn outcome(&self, _: Vec<Call>) {}
-    fn progress(&self, _: u64, _: Option<u64>, _: String) {}
 }

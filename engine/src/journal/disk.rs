@@ -1,11 +1,11 @@
 //! Log, store and mark as one: where a change becomes durable, and in what order.
 //!
 //! ```text
-//! frame ─► log, synced ─► store ─► acknowledged
-//!                           └─► handed to the system once a second ─► mark
+//! frame ─► log, synced ─► acknowledged ─► store
+//!                                           └─► handed to the system once a second ─► mark
 //! ```
-//! One sync a batch. The store is never waited for: what it lacks at the next start is
-//! in the log.
+//! One sync a batch. No writer waits for the store: what it lacks at the next start is in
+//! the log. A reader does, so that it is told everything that was acknowledged.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,14 +62,30 @@ pub(super) struct Disk {
     pub(super) mark: Arc<Mark>,
     pub(super) count: Count,
     pub(super) room: Room,
+    /// What is in the log and not yet in the store.
+    pub(super) ahead: Vec<Change>,
     /// When a store that failed was last tried.
     pub(super) tried: Option<Instant>,
 }
 
 impl Disk {
-    /// Makes `news` durable, all or none, and writes again what is `carried`. On an error
-    /// nothing is stored, and the next may succeed.
+    /// Makes `news` durable, all or none, and writes again what is `carried`; the store
+    /// has them when this returns. On an error nothing is stored, and the next may succeed.
     pub(super) fn write(
+        &mut self,
+        news: Vec<Change>,
+        carried: Vec<Change>,
+        delta: Delta,
+    ) -> Result<(), AppendError> {
+        self.append(news, carried, delta)?;
+        self.follow();
+        Ok(())
+    }
+
+    /// Makes `news` durable, all or none, and writes again what is `carried`. Until
+    /// [`Disk::follow`] the store lacks them, and whoever reads waits. On an error nothing
+    /// is stored, and the next may succeed.
+    pub(super) fn append(
         &mut self,
         mut news: Vec<Change>,
         carried: Vec<Change>,
@@ -90,14 +106,21 @@ impl Disk {
         self.count = count;
         // Durable from here on, whatever the store says to it.
         frame.changes.truncate(count_of_news);
-        if let Err(why) = self.shelf.apply(frame.changes) {
+        self.shelf.lags();
+        self.ahead = frame.changes;
+        // One that stays behind is a lower bound still.
+        let _ = self.mark.change(|said| said.acknowledged = batch);
+        Ok(())
+    }
+
+    /// Gives the store what the log has ahead of it.
+    pub(super) fn follow(&mut self) {
+        if let Err(why) = self.shelf.apply(std::mem::take(&mut self.ahead)) {
             tracing::error!(why, "the journal's store failed; it is made again from the log");
             self.shelf.shut_off(&why);
         }
-        // One that stays behind is a lower bound still.
-        let _ = self.mark.change(|said| said.acknowledged = batch);
+        self.shelf.caught_up();
         crash::point(Point::AppendAfter);
-        Ok(())
     }
 
     /// Whether a batch can be written now.

@@ -119,6 +119,7 @@ impl SledJournal {
 
     /// Changes behind the journal's back.
     pub(super) fn raw_change(&self, changes: Vec<Change>) {
+        drop(self.shelf.level());
         self.shelf.apply(changes).expect("applied");
     }
 }
@@ -210,16 +211,20 @@ impl Store for Desk {
             closed: delta.closed + removed.delta.closed,
         };
         let news = changes.into_iter().chain(removed.changes).collect();
-        if let Err(error) = self.disk.write(news, carried, delta) {
+        if let Err(error) = self.disk.append(news, carried, delta) {
             self.scribe.forget();
             self.tender.missed();
             return Err(error);
         }
+        self.unflushed += bytes;
+        Ok(())
+    }
+
+    fn follow(&mut self) {
+        self.disk.follow();
         self.scribe.applied();
         self.tender.took(&mut self.disk);
-        self.unflushed += bytes;
         self.flush_if_due();
-        Ok(())
     }
 
     fn tend(&mut self) -> Duration {
@@ -238,6 +243,8 @@ impl Store for Desk {
 
 impl Drop for Desk {
     fn drop(&mut self) {
+        // Nobody waits for a store that is given nothing more.
+        self.disk.shelf.caught_up();
         self.flusher.end();
         self.disk.rest();
     }

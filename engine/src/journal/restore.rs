@@ -71,7 +71,8 @@ pub(super) fn open(path: &Path, segment_bytes: u64) -> Result<(Disk, Vec<String>
     };
     let mark = Arc::new(Mark::take(path, start).map_err(failed)?);
     let room = Room::of(path);
-    let mut disk = Disk { shelf: Arc::new(shelf), log, mark, count, room, tried: None };
+    let mut disk =
+        Disk { shelf: Arc::new(shelf), log, mark, count, room, ahead: Vec::new(), tried: None };
     let damaged = |why| OpenError::Damaged { path: path.to_owned(), why };
     let survey = match distrust {
         None => catch_up(&mut disk).map_err(damaged)?,

@@ -22,7 +22,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
+use std::sync::{Condvar, Mutex, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,9 @@ pub(super) enum Refusal {
 /// The store, and the large records beside it.
 pub(super) struct SledShelf {
     db: RwLock<Result<Db, Trouble>>,
+    /// Whether it lacks what was acknowledged.
+    lags: Mutex<bool>,
+    level: Condvar,
     pub(super) blobs: Blobs,
     /// Last, so that the lock goes last.
     folder: Folder,
@@ -61,7 +64,9 @@ pub(super) struct SledShelf {
 impl SledShelf {
     /// The shelf of a folder, its store not yet opened.
     pub(super) fn shut(folder: Folder, blobs: Blobs) -> Self {
-        Self { db: RwLock::new(Err("the store is not open".to_owned())), blobs, folder }
+        let shut = Err("the store is not open".to_owned());
+        let (lags, level) = (Mutex::new(false), Condvar::new());
+        Self { db: RwLock::new(shut), lags, level, blobs, folder }
     }
 
     /// The journal's folder.
@@ -153,6 +158,25 @@ impl SledShelf {
         synced.map_err(|error| format!("{}: {error}", path.display()))
     }
 
+    /// From here on it lacks what is acknowledged next, and readers wait.
+    pub(super) fn lags(&self) {
+        *self.lags.lock().expect("nothing panics while it holds this lock") = true;
+    }
+
+    /// It has all that was acknowledged, or says that it failed.
+    pub(super) fn caught_up(&self) {
+        *self.lags.lock().expect("nothing panics while it holds this lock") = false;
+        self.level.notify_all();
+    }
+
+    /// The store, once it has all that was acknowledged.
+    pub(super) fn level(&self) -> Result<Db, Trouble> {
+        let lags = self.lags.lock().expect("nothing panics while it holds this lock");
+        let waited = self.level.wait_while(lags, |lags| *lags);
+        drop(waited.expect("nothing panics while it holds this lock"));
+        self.db()
+    }
+
     fn db(&self) -> Result<Db, Trouble> {
         self.db.read().expect("nothing panics while it holds this lock").clone()
     }
@@ -220,18 +244,18 @@ fn trouble(error: ::sled::Error) -> Trouble {
 
 impl Shelf for SledShelf {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Trouble> {
-        let db = self.db()?;
+        let db = self.level()?;
         let value = guarded(|| db.get(key))?.map_err(trouble)?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn forward(&self, prefix: &[u8]) -> Result<Vec<Pair>, Trouble> {
-        let db = self.db()?;
+        let db = self.level()?;
         guarded(|| db.scan_prefix(prefix).map(pair).collect())?
     }
 
     fn after(&self, prefix: &[u8], after: &[u8], limit: usize) -> Result<Vec<Pair>, Trouble> {
-        let db = self.db()?;
+        let db = self.level()?;
         guarded(|| {
             let from = if after.is_empty() { prefix.to_vec() } else { [after, &[0]].concat() };
             let within = |found: &::sled::Result<(::sled::IVec, ::sled::IVec)>| {
@@ -242,7 +266,7 @@ impl Shelf for SledShelf {
     }
 
     fn backward(&self, prefix: &[u8], below: &[u8], limit: usize) -> Result<Vec<Pair>, Trouble> {
-        let db = self.db()?;
+        let db = self.level()?;
         guarded(|| db.range(prefix..below).rev().take(limit).map(pair).collect())?
     }
 

@@ -24,6 +24,9 @@ pub(super) trait Store: Send + 'static {
     fn ready(&mut self) -> Result<(), AppendError>;
     /// Makes changes durable, atomically. After an error nothing of them is stored.
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), AppendError>;
+    /// What can wait until those who wait for [`Store::commit`] have been answered. Always
+    /// called after one that went well.
+    fn follow(&mut self);
     /// Does a little of what keeps it in shape; when it wants to do more.
     fn tend(&mut self) -> Duration;
 }
@@ -204,12 +207,14 @@ fn tend(store: &mut impl Store, queue: &Queue) -> Duration {
 /// Stores `first` and all that waits; an error, a sentence, ends the writer.
 fn write_group(store: &mut impl Store, queue: &Queue, first: (Batch, Done)) -> Result<(), String> {
     let mut group = Group::default();
+    let mut committed = false;
     let end = match guarded(|| store.ready()) {
         Ok(Ok(())) => gather(store, queue, first, &mut group).and_then(|()| {
             if group.changes.is_empty() {
                 return Ok(Ok(()));
             }
             let changes = std::mem::take(&mut group.changes);
+            committed = true;
             guarded(|| store.commit(changes))
         }),
         other => {
@@ -224,7 +229,7 @@ fn write_group(store: &mut impl Store, queue: &Queue, first: (Batch, Done)) -> R
                 queue.note(Ok(()));
             }
             group.staged.into_iter().for_each(|done| answer(done, Ok(())));
-            Ok(())
+            if committed { guarded(|| store.follow()) } else { Ok(()) }
         }
         Ok(Err(AppendError::Stopped(why))) | Err(why) => {
             halt(queue, &why, group.staged.into());

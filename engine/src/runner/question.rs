@@ -114,11 +114,11 @@ fn approve(step: &Step, lane: Side, question: &Question) -> String {
         (
             Question::Interrupted | Question::InDoubt | Question::Diverged | Question::Poison,
             Side::Do,
-        ) => "it runs again from its start, and is told of the calls above".to_owned(),
+        ) => "it runs again from its start and is told of the calls above; unless the plugin heeds them, they are made again".to_owned(),
         (
             Question::Interrupted | Question::InDoubt | Question::Diverged | Question::Poison,
             Side::Undo,
-        ) => "the undo runs again from its start, and is told of its calls above".to_owned(),
+        ) => "the undo runs again from its start and is told of its calls above; unless the plugin heeds them, they are made again".to_owned(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::expression::{Scope, Template};
 use crate::id::{AttemptId, Side};
 use crate::run::event::{Call, Pin, TapeEntry};
 use crate::run::fault::Fault;
@@ -152,13 +153,13 @@ impl Run {
         of_this.map(|record| record.call.clone()).collect()
     }
 
-    fn fill(
-        &self,
-        plan: &Plan,
-        attempt: AttemptId,
-        template: &crate::expression::Template,
-    ) -> Result<Json, Fault> {
-        let scope = self.scope(plan, attempt.place, &template.variables());
+    fn fill(&self, plan: &Plan, attempt: AttemptId, template: &Template) -> Result<Json, Fault> {
+        let variables = template.variables();
+        // Most of what a step is given is written out in the workflow: nothing to look up.
+        let scope = match variables.is_empty() {
+            true => Scope::new(),
+            false => self.scope(plan, attempt.place, &variables),
+        };
         template
             .render(&scope)
             .map_err(|error| Fault::permanent("expression", format!("with: {error}")))

@@ -18,6 +18,8 @@ struct Told {
     refuse_at: Option<u64>,
     full: Arc<AtomicBool>,
     tended: Arc<AtomicU64>,
+    /// What follows a commit waits for this.
+    gate: Option<mpsc::Receiver<()>>,
 }
 
 #[derive(Clone, Copy)]
@@ -51,6 +53,12 @@ impl Store for Told {
         }
     }
 
+    fn follow(&mut self) {
+        if let Some(gate) = &self.gate {
+            gate.recv().expect("the test opens it");
+        }
+    }
+
     fn tend(&mut self) -> Duration {
         self.tended.fetch_add(1, Ordering::Relaxed);
         Duration::from_millis(1)
@@ -68,6 +76,10 @@ struct Stage {
 }
 
 fn stage(refuse_at: Option<u64>) -> Stage {
+    gated(refuse_at, None)
+}
+
+fn gated(refuse_at: Option<u64>, gate: Option<mpsc::Receiver<()>>) -> Stage {
     let (took_by, took) = mpsc::channel();
     let (orders, orders_of) = mpsc::channel();
     let (ended, ends) = mpsc::channel();
@@ -78,6 +90,7 @@ fn stage(refuse_at: Option<u64>) -> Stage {
         refuse_at,
         full: Arc::clone(&full),
         tended: Arc::clone(&tended),
+        gate,
     };
     let writer = Arc::new(Writer::start(told).expect("a thread"));
     Stage { writer, took, orders, ended, ends, full, tended }
@@ -112,6 +125,22 @@ fn all_that_waits_is_committed_at_once_and_answered_in_order() {
     for number in 0..=100 {
         assert_eq!(stage.end(), (number, Ok(())));
     }
+}
+
+#[test]
+fn an_answer_does_not_wait_for_what_follows_and_the_next_commit_does() {
+    let (open, gate) = mpsc::channel();
+    let stage = gated(None, Some(gate));
+    stage.occupy();
+    stage.orders.send(Order::Succeed).expect("it listens");
+    assert_eq!(stage.end(), (0, Ok(())), "answered, though the gate is shut");
+    stage.append(1);
+    assert!(stage.took.try_recv().is_err(), "the second waits for what follows the first");
+    open.send(()).expect("it listens");
+    assert_eq!(stage.took.recv_timeout(PATIENCE), Ok(1));
+    stage.orders.send(Order::Succeed).expect("it listens");
+    assert_eq!(stage.end(), (1, Ok(())));
+    open.send(()).expect("it listens");
 }
 
 #[test]
