@@ -49,6 +49,7 @@ mod record;
 mod restore;
 mod room;
 mod sled;
+mod sums;
 mod tend;
 #[cfg(test)]
 mod tests;
@@ -189,6 +190,19 @@ pub struct Closed {
 pub struct Unreadable {
     /// What is wrong, with which record, and what to do: a sentence for the operator.
     pub why: String,
+    /// Only the store is known to be damaged: the log may have what it lacks.
+    pub in_store: bool,
+}
+
+impl Unreadable {
+    /// For a reason that another look will not change.
+    pub fn new(why: String) -> Self {
+        Self { why, in_store: false }
+    }
+
+    fn in_store(why: String) -> Self {
+        Self { why, in_store: true }
+    }
 }
 
 /// How long closed runs are kept.

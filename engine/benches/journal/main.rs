@@ -71,13 +71,6 @@ async fn measure() -> Result<Figures> {
     // Warms caches and lets the store find its size.
     crowd(&handle, 64, RUNS_MIN).await?;
     figures.call = house::calls(&host, &plugin).await?;
-    if std::env::var_os("ONLY").is_some() {
-        for _ in 0..6 {
-            let d = crowd(&handle, 64, 10_000).await?;
-            println!("64 callers {:.0}/s, {:.3} batches/run", d.runs_per_s, d.batches_per_run);
-        }
-        std::process::exit(0);
-    }
     let before = bytes(&folder.path().join("journal"))?;
     let ran = CALLERS.iter().map(|callers| runs_of(*callers)).sum::<u32>();
     figures.fresh = pace(&handle, folder.path(), &mut figures.machine).await?;

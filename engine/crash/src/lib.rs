@@ -24,9 +24,9 @@ pub enum Point {
     AppendBefore,
     /// They are written, and not yet forced to the disk.
     AppendWritten,
-    /// They are on disk in the log, and the store has not taken them.
+    /// They are on disk in the log, the store has not taken them, and nobody has been told.
     AppendSynced,
-    /// They are everywhere, and nobody has been told.
+    /// They are everywhere, and who waited has been told: what follows has begun.
     AppendAfter,
     /// A plugin is about to change something: nothing is intended yet.
     ChangeBefore,

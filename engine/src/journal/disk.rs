@@ -17,6 +17,7 @@ use super::log::{Frame, Log};
 use super::mark::Mark;
 use super::room::Room;
 use super::sled::SledShelf;
+use super::sums::Sums;
 use super::{AppendError, keys, restore};
 
 /// A store that failed is not opened again more often.
@@ -31,11 +32,16 @@ pub(super) struct Count {
     pub(super) bytes: u64,
     /// Closed runs.
     pub(super) closed: u64,
+    /// Of what the store holds of open runs: see [`Sums`].
+    pub(super) sum: u64,
 }
 
 impl Count {
     fn encode(self) -> Vec<u8> {
-        [self.batches, self.bytes, self.closed].into_iter().flat_map(u64::to_be_bytes).collect()
+        [self.batches, self.bytes, self.closed, self.sum]
+            .into_iter()
+            .flat_map(u64::to_be_bytes)
+            .collect()
     }
 
     /// What a store says; nothing of an empty one.
@@ -44,7 +50,8 @@ impl Count {
         let mut numbers = value.chunks(8).map(keys::number);
         let mut next = || numbers.next().flatten();
         let batches = next().ok_or("its count is damaged")?;
-        Ok(Self { batches, bytes: next().unwrap_or(0), closed: next().unwrap_or(0) })
+        let mut next = || next().unwrap_or(0);
+        Ok(Self { batches, bytes: next(), closed: next(), sum: next() })
     }
 }
 
@@ -62,6 +69,7 @@ pub(super) struct Disk {
     pub(super) mark: Arc<Mark>,
     pub(super) count: Count,
     pub(super) room: Room,
+    pub(super) sums: Sums,
     /// What is in the log and not yet in the store.
     pub(super) ahead: Vec<Change>,
     /// When a store that failed was last tried.
@@ -91,7 +99,9 @@ impl Disk {
         carried: Vec<Change>,
         delta: Delta,
     ) -> Result<(), AppendError> {
+        let sums = self.sums.after(&news);
         let count = Count {
+            sum: sums.total,
             batches: self.count.batches + 1,
             bytes: self.count.bytes.saturating_add_signed(delta.bytes),
             closed: self.count.closed.saturating_add_signed(delta.closed),
@@ -104,6 +114,7 @@ impl Disk {
         self.log.append(batch, &frame.encode()).map_err(|error| self.room.refused(&error))?;
         crash::point(Point::AppendSynced);
         self.count = count;
+        self.sums.took(sums);
         // Durable from here on, whatever the store says to it.
         frame.changes.truncate(count_of_news);
         self.shelf.lags();
@@ -153,7 +164,8 @@ impl Disk {
         let rested = self.shelf.sync().and_then(|()| {
             let batches = self.count.batches;
             let said = self.mark.change_durably(|said| {
-                said.flushed = batches;
+                // What could not be read is not mended by closing in order.
+                said.flushed = said.flushed.max(batches);
                 said.rested = Some(batches);
             });
             said.map_err(|error| format!("file `stored`: {error}"))

@@ -45,7 +45,7 @@ pub(super) fn seal_as(version: u8, label: &str, place: Place, body: &[u8]) -> Ve
 
 /// Checks and unwraps.
 pub(super) fn unseal<'a>(label: &str, bytes: &'a [u8]) -> Result<(Place, &'a [u8]), Unreadable> {
-    let damaged = |how: &str| Unreadable { why: format!("{label} is damaged: {how}") };
+    let damaged = |how: &str| Unreadable::in_store(format!("{label} is damaged: {how}"));
     let Some((head, body)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
         return Err(damaged("it was cut short"));
     };
@@ -71,12 +71,10 @@ pub(super) fn referred(bytes: &[u8]) -> Option<[u8; 32]> {
 
 /// A record that is whole, but of a kind that this Baton does not know.
 pub(super) fn newer(label: &str, what: &str) -> Unreadable {
-    Unreadable {
-        why: format!(
-            "{label} was written by a newer Baton ({what}; this one knows version {VERSION}): \
+    Unreadable::new(format!(
+        "{label} was written by a newer Baton ({what}; this one knows version {VERSION}): \
              start that one again, or a newer one"
-        ),
-    }
+    ))
 }
 
 fn checksum(label: &str, bytes: &[u8]) -> u32 {

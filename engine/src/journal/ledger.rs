@@ -203,14 +203,6 @@ pub(super) fn open_runs<S: Shelf>(shelf: &S) -> Result<Vec<(RunId, History)>, Tr
     Ok(open.collect())
 }
 
-/// Whether the records of all open runs can be read, whatever is in them.
-pub(super) fn probe<S: Shelf>(shelf: &S) -> Result<(), Trouble> {
-    for (_, run) in open_index(shelf)? {
-        shelf.forward(&keys::records(&run))?;
-    }
-    Ok(())
-}
-
 /// See [`super::Journal::closed_runs`].
 pub(super) fn closed_runs<S: Shelf>(
     shelf: &S,
@@ -238,7 +230,10 @@ pub(super) fn closed_runs<S: Shelf>(
 pub(super) fn events<S: Shelf>(shelf: &S, run: &RunId) -> Result<Option<History>, Trouble> {
     let closed = shelf.get(&keys::closed_at(run))?.is_some();
     if !closed && shelf.get(&keys::open(run))?.is_none() {
-        return Ok(None);
+        let without_place = !shelf.after(&keys::records(run), &[], 1)?.is_empty();
+        let why =
+            || format!("the store has records of run {run}, but not that it is open or closed");
+        return Ok(without_place.then(|| Err(Unreadable::in_store(why()))));
     }
     let history = history(shelf, run);
     Ok(Some(history.and_then(|events| match events.last() {
@@ -256,9 +251,9 @@ pub(super) fn summary(run: &RunId, value: &[u8]) -> Result<Closed, Unreadable> {
 
 fn history<S: Shelf>(shelf: &S, run: &RunId) -> History {
     let unread =
-        |trouble| Unreadable { why: format!("the records of run {run} cannot be read: {trouble}") };
+        |trouble| Unreadable::new(format!("the records of run {run} cannot be read: {trouble}"));
     if let Some(why) = shelf.get(&keys::doubt(run)).map_err(unread)? {
-        return Err(Unreadable { why: String::from_utf8_lossy(&why).into_owned() });
+        return Err(Unreadable::new(String::from_utf8_lossy(&why).into_owned()));
     }
     let prefix = keys::records(run);
     let pairs = shelf.forward(&prefix).map_err(unread)?;
@@ -295,14 +290,14 @@ fn event<S: Shelf>(shelf: &S, run: &RunId, seq: u64, sealed: &[u8]) -> Result<Ev
 }
 
 fn fetch<S: Shelf>(shelf: &S, label: &str, digest: &[u8]) -> Result<Vec<u8>, Unreadable> {
-    let lost = |how: String| Unreadable { why: format!("{label} is damaged: {how}") };
+    let lost = |how: String| Unreadable::new(format!("{label} is damaged: {how}"));
     let digest = Digest(digest.try_into().map_err(|_| lost("its digest is cut short".to_owned()))?);
     let found = shelf.kept(digest).map_err(&lost)?;
     found.ok_or_else(|| lost(format!("its content {digest} is missing")))
 }
 
 fn missing(run: &RunId, seq: u64) -> Unreadable {
-    Unreadable { why: format!("record {seq} of run {run} is missing") }
+    Unreadable::in_store(format!("record {seq} of run {run} is missing"))
 }
 
 fn record_label(run: &RunId, seq: u64) -> String {

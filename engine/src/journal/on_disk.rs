@@ -17,7 +17,8 @@ use super::sled::SledShelf;
 use super::tend::{Step, Tender};
 use super::writer::{Store, Writer};
 use super::{
-    AppendError, Batch, Done, History, Journal, JournalError, Retention, Short, keys, restore,
+    AppendError, Batch, Done, History, Journal, JournalError, Retention, Short, Unreadable, keys,
+    restore,
 };
 
 /// So much of the log the store may lack when the process is killed; reading it again at
@@ -146,7 +147,19 @@ impl Journal for SledJournal {
     }
 
     fn events(&self, run: &RunId) -> Result<Option<History>, JournalError> {
-        self.read(|shelf| ledger::events(shelf, run))
+        let told = self.read(|shelf| ledger::events(shelf, run))?;
+        let Some(Err(unreadable)) = &told else { return Ok(told) };
+        if !unreadable.in_store {
+            return Ok(told);
+        }
+        // Open runs are held against a checksum at the start; closed ones, of which there
+        // may be many, only when somebody looks.
+        let _ = self.mark.change(|said| said.flushed = UNREADABLE);
+        let why = format!(
+            "{unreadable}. The log may have what the store lacks: the next start of Baton \
+             builds the store again from it"
+        );
+        Ok(Some(Err(Unreadable { why, in_store: true })))
     }
 
     fn put_plugin(&self, digest: Digest, bytes: &[u8]) -> Result<(), JournalError> {

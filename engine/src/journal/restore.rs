@@ -24,11 +24,12 @@ use baton_core::id::RunId;
 use super::blobs::Blobs;
 use super::disk::{Count, Delta, Disk};
 use super::folder::{Folder, OpenError, create_durably, sync_folder};
-use super::ledger::{self, Shelf as _, Trouble};
+use super::ledger::{Shelf as _, Trouble};
 use super::log::Log;
 use super::mark::{self, Mark, Said, UNREADABLE};
 use super::room::Room;
 use super::sled::{Keep, Refusal, SledShelf};
+use super::sums::Sums;
 use super::{AppendError, keys};
 use replay::{Survey, replay};
 
@@ -71,8 +72,8 @@ pub(super) fn open(path: &Path, segment_bytes: u64) -> Result<(Disk, Vec<String>
     };
     let mark = Arc::new(Mark::take(path, start).map_err(failed)?);
     let room = Room::of(path);
-    let mut disk =
-        Disk { shelf: Arc::new(shelf), log, mark, count, room, ahead: Vec::new(), tried: None };
+    let (shelf, sums) = (Arc::new(shelf), Sums::default());
+    let mut disk = Disk { shelf, log, mark, count, room, sums, ahead: Vec::new(), tried: None };
     let damaged = |why| OpenError::Damaged { path: path.to_owned(), why };
     let survey = match distrust {
         None => catch_up(&mut disk).map_err(damaged)?,
@@ -82,6 +83,8 @@ pub(super) fn open(path: &Path, segment_bytes: u64) -> Result<(Disk, Vec<String>
             rebuild(&mut disk, keep).map_err(damaged)?
         }
     };
+    disk.sums = Sums::read(&*disk.shelf).map_err(damaged)?;
+    disk.count.sum = disk.sums.total();
     settle(&mut disk, survey, start.acknowledged, &mut notes)
         .map_err(|error| damaged(error.to_string()))?;
     Ok((disk, notes))
@@ -118,7 +121,10 @@ fn distrust(
         let why = "the machine went down, or changed, while the journal was open";
         return Some((why.to_owned(), Keep::Nothing));
     }
-    ledger::probe(shelf).err().map(|why| (why, Keep::ForAPerson))
+    let lacks = || "it does not hold of the open runs what it was given".to_owned();
+    let sound = Sums::read(shelf)
+        .and_then(|sums| if sums.total() == count.sum { Ok(()) } else { Err(lacks()) });
+    sound.err().map(|why| (why, Keep::ForAPerson))
 }
 
 /// Without a log there is only the store; if that is gone as well, so is everything.
@@ -197,6 +203,8 @@ fn settle(
             }
         }
         disk.write(changes, Vec::new(), Delta::default())?;
+        // A run that had no place among the open ones may have had records.
+        disk.sums = Sums::read(&*disk.shelf).map_err(unread)?;
     }
     notes.push(format!("the log is written anew from the store, because {}", survey.why()));
     relog(disk, Keep::ForAPerson)

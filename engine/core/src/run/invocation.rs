@@ -156,9 +156,10 @@ impl Run {
     fn fill(&self, plan: &Plan, attempt: AttemptId, template: &Template) -> Result<Json, Fault> {
         let variables = template.variables();
         // Most of what a step is given is written out in the workflow: nothing to look up.
-        let scope = match variables.is_empty() {
-            true => Scope::new(),
-            false => self.scope(plan, attempt.place, &variables),
+        let scope = if variables.is_empty() {
+            Scope::new()
+        } else {
+            self.scope(plan, attempt.place, &variables)
         };
         template
             .render(&scope)

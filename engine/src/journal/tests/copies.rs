@@ -375,3 +375,52 @@ fn g2_after_a_power_loss_the_store_is_built_again_from_the_log() {
     drop(journal);
     assert!(unreadable(folder.path(), "power").is_empty());
 }
+
+/// In a small store sled meets all damage as it opens; in one of several of its segments
+/// it reads most pages only when they are asked for.
+#[test]
+fn g2_damage_to_a_page_that_is_read_late_is_met_at_the_start() {
+    const RUNS: u64 = 60;
+    const FLIPS: usize = 24;
+    let history = |number: u64| {
+        let name = format!("run-{number:02}");
+        let outputs = (1..6).map(|seq| output(&name, seq, 8_000));
+        let end = (number >= RUNS / 2).then(|| closed(&name, 6, 9));
+        std::iter::once(begun(&name, 1)).chain(outputs).chain(end).collect::<Vec<_>>()
+    };
+    let original = tempfile::tempdir().expect("a folder");
+    let journal = SledJournal::open(original.path()).expect("opens");
+    for number in 0..RUNS {
+        store(&journal, history(number)).expect("stored");
+    }
+    drop(journal);
+    let mut met = [0, 0];
+    for flip in 0..FLIPS {
+        let copy = copy(original.path());
+        let file = copy.path().join("store/db");
+        let mut bytes = fs::read(&file).expect("its bytes");
+        let at = bytes.len() * flip / FLIPS;
+        bytes[at] ^= 0x10;
+        fs::write(&file, bytes).expect("spoilt");
+        let journal = SledJournal::open(copy.path()).expect("opens");
+        let told = |journal: &SledJournal, number: u64| {
+            let told = journal.events(&run(&format!("run-{number:02}"))).expect("read");
+            told.expect("it is there")
+        };
+        let whole = |number| Ok(events(&history(number)));
+        let (open, closed) = (0..RUNS).partition::<Vec<_>, _>(|number| *number < RUNS / 2);
+        for number in open {
+            assert_eq!(told(&journal, number), whole(number), "byte {at}, open run {number}");
+        }
+        // Of closed runs there may be many: they are not read before somebody asks.
+        let spoilt = closed.iter().filter(|number| told(&journal, **number) != whole(**number));
+        met[0] += usize::from(!journal.notes().is_empty());
+        met[1] += spoilt.count();
+        drop(journal);
+        let journal = SledJournal::open(copy.path()).expect("opens");
+        for number in closed {
+            assert_eq!(told(&journal, number), whole(number), "byte {at}, closed run {number}");
+        }
+    }
+    assert!(met.iter().all(|met| *met > 0), "{met:?}: the test looks in the wrong places");
+}

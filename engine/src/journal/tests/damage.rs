@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::sample::{begun, closed, events, output, run, store};
 use crate::journal::ledger::{Change, Pair};
-use crate::journal::{Journal, MemoryJournal, SledJournal, Unreadable, envelope, keys};
+use crate::journal::{Journal, MemoryJournal, SledJournal, envelope, keys};
 
 /// A store whose bytes a test can spoil.
 trait Spoil: Journal {
@@ -63,9 +63,10 @@ fn why(journal: &dyn Journal) -> String {
     let open = journal.open_runs().expect("the index is whole");
     let whole = events(&[begun("b", 2), output("b", 1, 30)]);
     assert_eq!(open[1], (run("b"), Ok(whole)), "the other run is not touched");
-    let Err(Unreadable { why }) = &open[0].1 else { panic!("the damage was not found") };
-    assert_eq!(journal.events(&run("a")), Ok(Some(Err(Unreadable { why: why.clone() }))));
-    why.clone()
+    let Err(unreadable) = &open[0].1 else { panic!("the damage was not found") };
+    let alone = journal.events(&run("a")).expect("read").expect("there").expect_err("found");
+    assert!(alone.why.starts_with(&unreadable.why), "{alone}");
+    unreadable.why.clone()
 }
 
 fn each_flipped_byte_is_found(journal: &impl Spoil) {
@@ -132,7 +133,8 @@ fn a_lost_end_of_a_closed_run_is_found(journal: &impl Spoil) {
     store(journal, vec![begun("a", 1), output("a", 1, 3), closed("a", 2, 9)]).expect("stored");
     journal.change(vec![(keys::part(&run("a"), 2, 0), None)]);
     let history = journal.events(&run("a")).expect("read").expect("there");
-    assert_eq!(history.expect_err("found").why, "record 2 of run a is missing");
+    let why = history.expect_err("found").why;
+    assert!(why.starts_with("record 2 of run a is missing"), "{why}");
 }
 
 fn a_record_under_anothers_key_is_found(journal: &impl Spoil) {

@@ -86,7 +86,7 @@ impl Journal for Gate {
         let mut runs = self.inner.open_runs()?;
         for (id, history) in &mut runs {
             if self.spoiled.as_ref() == Some(id) {
-                *history = Err(Unreadable { why: "record 1 has a bad checksum".to_owned() });
+                *history = Err(Unreadable::new("record 1 has a bad checksum".to_owned()));
             }
         }
         Ok(runs)
