@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use baton_core::workflow::plan::WhenInterrupted;
-use baton_core::workflow::{Library, PluginFacts, check};
+use baton_core::workflow::{Asks, Library, PluginFacts, check};
 use expect_test::expect_file;
 
 fn ui() -> PathBuf {
@@ -45,6 +45,7 @@ fn library() -> Library {
         .collect();
     let facts = |commands: &[&str]| PluginFacts {
         redis_commands: commands.iter().map(ToString::to_string).collect(),
+        asks: Asks::default(),
         when_interrupted: WhenInterrupted::Rerun,
     };
     let plugins = BTreeMap::from([

@@ -15,7 +15,8 @@ use baton::runner::{self, Begin, Bounds, Handle, Loaded};
 use baton_core::Json;
 use baton_core::run::event::{Trigger, TriggerKind};
 use baton_core::workflow::plan::Plan;
-use baton_core::workflow::{self, PluginFacts};
+use baton_core::workflow::{self, Asks, PluginFacts};
+use baton_host::capability::Outside;
 use baton_host::{Host, Options, Plugin};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -33,6 +34,7 @@ pub(crate) fn host(folder: &Path) -> Result<Host> {
     Ok(Host::new(Options {
         cache_dir: folder.join("cache"),
         clusters: Vec::new(),
+        outside: Outside::default(),
         memory_bytes_max: 64 << 20,
         fuel_max: 10_000_000_000,
         attempts_max: ATTEMPTS_MAX,
@@ -59,6 +61,7 @@ pub(crate) async fn engine(folder: &Path, host: &Host, plugin: &Plugin) -> Resul
 pub(crate) fn library(plugin: &Plugin) -> workflow::Library {
     let facts = PluginFacts {
         redis_commands: Vec::new(),
+        asks: Asks::default(),
         when_interrupted: plugin.info().when_interrupted,
     };
     workflow::Library {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use baton_core::run::fault::{Fault, FaultKind};
 use baton_core::workflow::plan::WhenInterrupted;
+use baton_host::capability::Outside;
 use baton_host::{Attempt, Host, Options, Wall};
 use guests::{Guest, OUTPUT};
 use lab::{LOOP, Lab, Quiet, attempt, host};
@@ -43,6 +44,7 @@ async fn g7_a_looping_guest_ends_with_its_time_and_lets_others_run() {
     let host = Host::new(Options {
         cache_dir: cache.path().to_owned(),
         clusters: Vec::new(),
+        outside: Outside::default(),
         memory_bytes_max: 4 << 20,
         fuel_max: u64::MAX,
         attempts_max: 1,
@@ -381,6 +383,7 @@ fn a_cache_folder_that_is_a_file_is_said() {
     let error = Host::new(Options {
         cache_dir: path,
         clusters: Vec::new(),
+        outside: Outside::default(),
         memory_bytes_max: 1 << 20,
         fuel_max: 1,
         attempts_max: 1,

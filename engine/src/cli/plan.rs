@@ -62,7 +62,7 @@ impl Plan {
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         let config = load::config(global)?;
         let clusters = config.clusters()?;
-        let host = load::host(&config, clusters.clone())?;
+        let host = load::host(&config, clusters.clone(), config.outside()?)?;
         let plugins = Arc::new(load::plugins(&config, &host, out));
         let (library, name) = load::around(&self.file, &config, &plugins)?;
         let plan = load::checked(&library, &name, out)?;

@@ -175,7 +175,8 @@ impl Run {
             })?;
             Ok(RedisGrant { cluster: value.to_owned(), ..grant.clone() })
         };
-        Ok(Grants { redis: call.grants.redis.iter().map(fill).collect::<Result<_, Fault>>()? })
+        let redis = call.grants.redis.iter().map(fill).collect::<Result<_, Fault>>()?;
+        Ok(Grants { redis, ..call.grants.clone() })
     }
 
     fn done(&self, attempt: AttemptId) -> Vec<Done> {

@@ -22,6 +22,7 @@ fn is_read(command: &str) -> bool {
 fn plugin(commands: &[&str]) -> PluginFacts {
     PluginFacts {
         redis_commands: commands.iter().map(ToString::to_string).collect(),
+        asks: Asks::default(),
         when_interrupted: WhenInterrupted::Rerun,
     }
 }
