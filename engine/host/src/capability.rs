@@ -7,6 +7,8 @@ pub(crate) mod clock;
 mod dial;
 pub mod exec;
 pub mod http;
+#[cfg(test)]
+mod lab;
 pub(crate) mod log;
 pub mod probe;
 pub(crate) mod progress;

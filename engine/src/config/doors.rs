@@ -145,3 +145,6 @@ fn fetch(place: &str, name: &str, secrets: &Secrets, flaws: &mut Flaws) -> Optio
 fn plain(texts: Vec<Spanned<String>>) -> Vec<String> {
     texts.into_iter().map(Spanned::into_inner).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,8 +86,12 @@ impl Url {
             return Err("has a path with `.`, `..` or an empty segment".to_owned());
         }
         let is_secure = scheme == secure;
-        let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
-        let address = Address::parse(&format!("{}:{port}", authority.host()))?;
+        // `Uri` passes over a port that is none.
+        let address = match &authority.as_str()[authority.host().len()..] {
+            "" if is_secure => Address::parse(&format!("{}:443", authority.host()))?,
+            "" => Address::parse(&format!("{}:80", authority.host()))?,
+            _ => Address::parse(authority.as_str())?,
+        };
         Ok(Self {
             secure: is_secure,
             address,

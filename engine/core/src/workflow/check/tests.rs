@@ -161,6 +161,27 @@ fn a_container_granted_covers_its_subcommands_and_keys_is_never_read() {
 }
 
 #[test]
+fn g7_a_step_only_reads_if_every_door_of_it_does() {
+    let reads = |grants: &str| {
+        let source = format!(
+            "[steps.a]\nplugin = 'redis-ping'\n[steps.a.grants]\n\
+            redis = [{{ cluster = 'c', nodes = ['data'], commands = ['PING'] }}]\n{grants}"
+        );
+        plan(&source).step(StepId(0)).changes_nothing()
+    };
+    let http = |methods: &str, more: &str| {
+        reads(&format!("http = [{{ endpoint = 'e', methods = {methods}, paths = ['/**']{more} }}]"))
+    };
+    assert!(reads("probe = [{ targets = ['api'] }]"));
+    assert!(http("['GET', 'HEAD']", ""));
+    assert!(!http("['GET', 'PUT']", ""));
+    assert!(http("['GET', 'POST']", ", only_reads = true"));
+    assert!(!reads("exec = [{ commands = ['df'] }]"));
+    assert!(reads("exec = [{ commands = ['df'], only_reads = true }]"));
+    assert!(!reads("exec = [{ commands = ['df'], only_reads = true }, { commands = ['rm'] }]"));
+}
+
+#[test]
 fn a_child_workflow_is_bounded_in_depth_and_never_itself() {
     let mut library = library();
     for depth in 1..6 {
