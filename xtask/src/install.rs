@@ -32,11 +32,7 @@ const NEEDS: [Need; 5] = [
         package: "util-linux",
         purpose: "servers are started so that they die with the test that started them",
     },
-    Need {
-        program: "prometheus",
-        package: "prometheus",
-        purpose: "tests ask a real Prometheus",
-    },
+    Need { program: "prometheus", package: "prometheus", purpose: "tests ask a real Prometheus" },
     Need {
         program: "strace",
         package: "strace",
