@@ -13,7 +13,7 @@ use crate::wait::wait_until;
 use crate::web;
 
 /// It replays its log and loads its rules; on a busy machine that takes a while.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// A running Prometheus; killed on drop.
 #[derive(Debug)]

@@ -56,7 +56,7 @@ impl Receiver {
                     return;
                 }
                 // Whoever breaks off has sent nothing.
-                if let Some(stream) = stream.ok() {
+                if let Ok(stream) = stream {
                     take(stream, status, &all);
                 }
             }
