@@ -7,14 +7,17 @@
 //! `Debug` nor an error can show one.
 
 mod cluster;
+mod doors;
 mod flaw;
 mod reader;
 mod retention;
 mod secret;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use baton_host::capability::Outside;
 use baton_host::capability::redis::Cluster;
 use toml::Spanned;
 use toml::de::DeTable;
@@ -50,6 +53,7 @@ pub struct Config {
     /// `[retention]`.
     pub retention: Retention,
     clusters: Vec<Declared>,
+    doors: doors::Declared,
 }
 
 /// `[server]`.
@@ -139,6 +143,7 @@ impl Config {
         let retention = retention::read(root.section("retention", &mut flaws), env, &mut flaws);
         let clusters =
             cluster::read_all(root.section("clusters", &mut flaws), folder, &secrets, &mut flaws);
+        let doors = doors::Declared::read(&mut root, folder, &secrets, &mut flaws);
         root.finish(&mut flaws);
         flaws.check()?;
         Ok(Self {
@@ -149,6 +154,7 @@ impl Config {
             limits,
             retention,
             clusters,
+            doors,
         })
     }
 
@@ -173,6 +179,18 @@ impl Config {
         let clusters = clusters.collect();
         flaws.check()?;
         Ok(clusters)
+    }
+
+    /// What plugins may be let reach besides Redis, with secrets fetched and certificates
+    /// read.
+    ///
+    /// # Errors
+    /// Every secret that is missing and every file that cannot be read.
+    pub fn outside(&self) -> Result<Outside, ConfigError> {
+        let mut flaws = Flaws::new(self.file.as_deref(), "");
+        let outside = self.doors.resolve(&self.secrets, &mut flaws);
+        flaws.check()?;
+        Ok(outside)
     }
 }
 

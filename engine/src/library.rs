@@ -69,6 +69,7 @@ impl Plugins {
     fn facts(&self) -> BTreeMap<String, PluginFacts> {
         let facts = |plugin: &Plugin| PluginFacts {
             redis_commands: plugin.info().redis_commands.clone(),
+            asks: plugin.info().asks.clone(),
             when_interrupted: plugin.info().when_interrupted,
         };
         self.loaded.iter().map(|(name, plugin)| (name.clone(), facts(plugin))).collect()

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use baton_core::workflow::plan::WhenInterrupted;
-use baton_core::workflow::{Library, PluginFacts, check};
+use baton_core::workflow::{Asks, Library, PluginFacts, check};
 use expect_test::expect_file;
 
 fn ui() -> PathBuf {
@@ -34,7 +34,7 @@ fn name_of(path: &Path) -> String {
     stem(path).replace('_', "-")
 }
 
-/// What the bad files may refer to: two plugins, and the workflows of `tests/ui/lib`.
+/// What the bad files may refer to: some plugins, and the workflows of `tests/ui/lib`.
 fn library() -> Library {
     let lib = fs::read_dir(ui().join("lib")).expect("tests/ui/lib is there");
     let workflows = lib
@@ -45,11 +45,21 @@ fn library() -> Library {
         .collect();
     let facts = |commands: &[&str]| PluginFacts {
         redis_commands: commands.iter().map(ToString::to_string).collect(),
+        asks: Asks::default(),
         when_interrupted: WhenInterrupted::Rerun,
+    };
+    let asking = |http: Option<&[&str]>, exec, probe| {
+        let http = http.map(|methods| methods.iter().map(ToString::to_string).collect());
+        PluginFacts { asks: Asks { http, exec, probe }, ..facts(&[]) }
     };
     let plugins = BTreeMap::from([
         ("redis-ping".to_owned(), facts(&["PING"])),
         ("promote".to_owned(), facts(&["@read", "REPLICAOF", "CONFIG|SET"])),
+        ("notify".to_owned(), asking(Some(&["POST"]), false, false)),
+        ("silence".to_owned(), asking(Some(&["GET", "DELETE"]), false, false)),
+        ("fetch".to_owned(), asking(Some(&[]), false, false)),
+        ("restart".to_owned(), asking(None, true, false)),
+        ("look".to_owned(), asking(None, false, true)),
     ]);
     Library { workflows, plugins, is_read: |command| ["PING", "GET"].contains(&command) }
 }

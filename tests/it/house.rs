@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use baton_lab::daemon::{Daemon, Home, closed};
+use baton_lab::daemon::{Daemon, Home, Start, closed};
 use baton_lab::wait::wait_for;
 use baton_lab::web::{self, Answer};
 use serde_json::Value;
@@ -68,8 +68,28 @@ impl House {
         own
     }
 
+    /// A workflow of the house as it is shown to users.
+    pub(crate) fn bring_workflow(&self, name: &str) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let shown = root.join("workflows").join(format!("{name}.toml"));
+        fs::copy(shown, self.workflow(name)).unwrap();
+    }
+
+    /// Everything that is started in it from now on sees this variable.
+    pub(crate) fn set(&mut self, variable: &str, value: &str) {
+        self.home.environment.push((variable.to_owned(), value.to_owned()));
+    }
+
     pub(crate) fn serve(&self) -> Daemon {
         Daemon::start(&self.home).unwrap()
+    }
+
+    /// A server that dies as it passes a crash point (`change:1:after`) for the nth time.
+    pub(crate) fn serve_until(&self, passing: &str) -> Daemon {
+        match Daemon::launch(&self.home, &[("BATON_CRASH_AT", passing.to_owned())]).unwrap() {
+            Start::Ready(daemon) => daemon,
+            Start::Ended(status) => panic!("it ended at its start: {status}"),
+        }
     }
 
     /// All that `baton serve` said.
@@ -83,6 +103,7 @@ impl House {
             .args(["--config", "baton.toml"])
             .current_dir(&self.home.folder)
             .env("USER", "anna")
+            .envs(self.home.environment.iter().map(|(name, value)| (name, value)))
             .output()
             .unwrap()
     }

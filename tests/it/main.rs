@@ -7,6 +7,7 @@ mod approvals;
 mod cli;
 mod crash;
 mod disk;
+mod doors;
 mod flaws;
 mod house;
 mod journal;

@@ -16,7 +16,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need {
         program: "redis-server",
         package: "redis-server",
@@ -32,6 +32,7 @@ const NEEDS: [Need; 4] = [
         package: "util-linux",
         purpose: "servers are started so that they die with the test that started them",
     },
+    Need { program: "prometheus", package: "prometheus", purpose: "tests ask a real Prometheus" },
     Need {
         program: "strace",
         package: "strace",

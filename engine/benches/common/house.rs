@@ -16,7 +16,8 @@ use baton_core::Json;
 use baton_core::run::Taping;
 use baton_core::run::event::{Call, TapeEntry, Trigger, TriggerKind};
 use baton_core::workflow::plan::{Grants, Plan};
-use baton_core::workflow::{self, PluginFacts};
+use baton_core::workflow::{self, Asks, PluginFacts};
+use baton_host::capability::Outside;
 use baton_host::{Attempt, Context, Durable, End, Host, Options, Plugin, Wall, WallError};
 use futures::future::BoxFuture;
 use serde_json::json;
@@ -39,6 +40,7 @@ pub(crate) fn host(folder: &Path) -> Result<Host> {
     Ok(Host::new(Options {
         cache_dir: folder.join("cache"),
         clusters: Vec::new(),
+        outside: Outside::default(),
         memory_bytes_max: 64 << 20,
         fuel_max: 10_000_000_000,
         attempts_max: ATTEMPTS_MAX,
@@ -65,6 +67,7 @@ pub(crate) async fn engine(folder: &Path, host: &Host, plugin: &Plugin) -> Resul
 pub(crate) fn library(plugin: &Plugin) -> workflow::Library {
     let facts = PluginFacts {
         redis_commands: Vec::new(),
+        asks: Asks::default(),
         when_interrupted: plugin.info().when_interrupted,
     };
     workflow::Library {

@@ -14,6 +14,6 @@ pub mod flaw;
 mod params;
 pub mod plan;
 
-pub use check::{Library, PluginFacts, check};
+pub use check::{Asks, Library, PluginFacts, check};
 pub use document::parse_duration;
 pub use flaw::{Flaw, Flaws};

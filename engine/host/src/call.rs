@@ -56,9 +56,10 @@ async fn live(
         .ok_or_else(|| Fault::permanent("internal", "the step's timeout is beyond all time"))?;
     let data = Data {
         limiter: Limiter::new(host.memory_bytes_max),
-        caller: Caller::new(Arc::clone(&context), attempt.grants.redis.into(), wall, tape),
+        caller: Caller::new(Arc::clone(&context), attempt.grants, wall, tape),
         log: log::State::default(),
         redis: redis::State::new(Arc::clone(&host.clusters)),
+        outside: Arc::clone(&host.outside),
     };
     let mut store = Store::new(&host.engine, data);
     store.limiter(|data| &mut data.limiter);

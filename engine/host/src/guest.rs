@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use baton_core::workflow::plan::RedisGrant;
+use baton_core::workflow::plan::Grants;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::Linker;
 
-use crate::capability::{clock, log, progress, redis};
+use crate::capability::{clock, exec, http, log, probe, progress, redis};
 use crate::host::{Context, Wall};
 use crate::limits;
 use crate::tape::{Answer, Asked, Divergence, Live, Tape, Turn};
@@ -25,8 +25,8 @@ mod bindings {
     });
 }
 
-pub(crate) use bindings::PluginPre as ExportsPre;
 pub(crate) use bindings::baton::plugin as wit;
+pub(crate) use bindings::{Plugin as Exports, PluginPre as ExportsPre};
 
 /// What a store holds.
 pub(crate) struct Data {
@@ -36,12 +36,20 @@ pub(crate) struct Data {
     pub(crate) caller: Caller,
     pub(crate) log: log::State,
     pub(crate) redis: redis::State,
+    pub(crate) outside: Arc<Reachable>,
+}
+
+/// What baton.toml names besides Redis, made ready for all attempts.
+pub(crate) struct Reachable {
+    pub(crate) endpoints: http::Endpoints,
+    pub(crate) commands: exec::Commands,
+    pub(crate) targets: probe::Targets,
 }
 
 /// Who runs, and the way to the engine.
 pub(crate) struct Caller {
     pub(crate) context: Arc<Context>,
-    pub(crate) grants: Arc<[RedisGrant]>,
+    pub(crate) grants: Grants,
     pub(crate) wall: Arc<dyn Wall>,
     pub(crate) tape: Tape,
     calls: u32,
@@ -50,7 +58,7 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn new(
         context: Arc<Context>,
-        grants: Arc<[RedisGrant]>,
+        grants: Grants,
         wall: Arc<dyn Wall>,
         tape: Tape,
     ) -> Self {
@@ -119,6 +127,18 @@ pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     progress::add_to_linker(linker, |data: &mut Data| progress::View { caller: &mut data.caller })?;
     redis::add_to_linker(linker, |data: &mut Data| redis::View {
         state: &mut data.redis,
+        caller: &mut data.caller,
+    })?;
+    http::add_to_linker(linker, |data: &mut Data| http::View {
+        endpoints: &data.outside.endpoints,
+        caller: &mut data.caller,
+    })?;
+    exec::add_to_linker(linker, |data: &mut Data| exec::View {
+        commands: &data.outside.commands,
+        caller: &mut data.caller,
+    })?;
+    probe::add_to_linker(linker, |data: &mut Data| probe::View {
+        targets: &data.outside.targets,
         caller: &mut data.caller,
     })
 }
@@ -201,7 +221,7 @@ mod tests {
             done: Vec::new(),
         };
         let (wall, tape) = (Arc::new(Nothing), Tape::new(Taping::Off));
-        let mut caller = Caller::new(Arc::new(context), [].into(), wall, tape);
+        let mut caller = Caller::new(Arc::new(context), Grants::default(), wall, tape);
         assert_eq!(caller.take(1).ok(), Some(0));
         assert_eq!(caller.take(3).ok(), Some(1));
         let rest = limits::HOST_CALLS_MAX as usize - 4;

@@ -10,12 +10,15 @@ use baton_core::id::{Digest, RunId};
 use baton_core::run::Taping;
 use baton_core::run::event::{Call, TapeEntry};
 use baton_core::run::fault::Fault;
+use baton_core::workflow::Asks;
 use baton_core::workflow::plan::{Grants, WhenInterrupted};
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
 use crate::capability::redis::{Cluster, Clusters};
+use crate::capability::{Outside, exec, http, probe};
+use crate::guest::Reachable;
 use crate::plugin::{self, Cache, Plugin};
 use crate::tape::{Divergence, Tape};
 use crate::{call, engine, limits};
@@ -31,6 +34,8 @@ pub struct Options {
     pub cache_dir: PathBuf,
     /// Clusters of baton.toml.
     pub clusters: Vec<Cluster>,
+    /// What else of baton.toml plugins may be let reach.
+    pub outside: Outside,
     /// Linear memory of one attempt, in bytes.
     pub memory_bytes_max: usize,
     /// Fuel of one attempt, in wasm instructions.
@@ -58,6 +63,8 @@ pub struct Info {
     pub output_schema: Json,
     /// Redis commands it asks for.
     pub redis_commands: Vec<String>,
+    /// What it asks for besides.
+    pub asks: Asks,
     /// Its default for interrupted attempts with intents.
     pub when_interrupted: WhenInterrupted,
     /// Interfaces it imports (`baton:plugin/redis`), sorted.
@@ -185,6 +192,7 @@ pub struct LoadError {
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) clusters: Arc<Clusters>,
+    pub(crate) outside: Arc<Reachable>,
     /// Attempts at the same time; more wait for their turn, before their time counts.
     pub(crate) places: Semaphore,
     pub(crate) memory_bytes_max: usize,
@@ -212,9 +220,18 @@ impl Host {
         })?;
         let clusters = Clusters::new(options.clusters)
             .map_err(|(cluster, message)| at(&format!("clusters.{cluster}"), message))?;
+        let Outside { http, exec, probe } = options.outside;
+        let outside = Reachable {
+            endpoints: http::Endpoints::new(http)
+                .map_err(|(name, message)| at(&format!("http.{name}"), message))?,
+            commands: exec::Commands::new(exec),
+            targets: probe::Targets::new(probe)
+                .map_err(|(name, message)| at(&format!("probe.{name}"), message))?,
+        };
         Ok(Self(Arc::new(Inner {
             engine,
             clusters: Arc::new(clusters),
+            outside: Arc::new(outside),
             places: Semaphore::new(options.attempts_max as usize),
             memory_bytes_max: options.memory_bytes_max,
             fuel_max: options.fuel_max,

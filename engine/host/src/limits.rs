@@ -76,3 +76,42 @@ pub(crate) const REQUEST_TEXT_BYTES_MAX: usize = 200;
 pub(crate) const TAPE_REQUEST_BYTES_MAX: usize = 2 * 1024;
 /// An outcome as the journal and people see it.
 pub(crate) const OUTCOME_TEXT_BYTES_MAX: usize = 200;
+
+/// Path and query of one HTTP request: what servers take at least (RFC 9110, 4.1).
+pub(crate) const HTTP_PATH_BYTES_MAX: usize = 8_000;
+/// Headers that a guest may set.
+pub(crate) const HTTP_HEADERS_MAX: usize = 32;
+/// Names and values of them together.
+pub(crate) const HTTP_HEADER_BYTES_MAX: usize = 8 * 1024;
+/// Body of one HTTP request: messages and settings, no uploads.
+pub(crate) const HTTP_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// Headers of one answer.
+pub(crate) const HTTP_ANSWER_HEADERS_MAX: usize = 100;
+/// Head of one answer, and what is read ahead of its body.
+pub(crate) const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Characters of an idempotency key: 128 bits in hexadecimal, which no receiver finds
+/// too long.
+pub(crate) const IDEMPOTENCY_KEY_CHARS: usize = 32;
+
+/// An argument of a command that a guest gives: a name, not a document.
+pub(crate) const ARGUMENT_BYTES_MAX: usize = 4 * 1024;
+/// A pattern of arguments, compiled.
+pub(crate) const PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// What is read of a command's output at a time.
+pub(crate) const EXEC_PIECE_BYTES: usize = 16 * 1024;
+/// For the rest of the output of a command that has ended, while somebody whom it left
+/// behind still holds the pipe.
+pub(crate) const EXEC_DRAIN: Duration = Duration::from_millis(200);
+/// From SIGTERM to SIGKILL for a command whose time is over.
+pub(crate) const EXEC_GRACE: Duration = Duration::from_secs(2);
+/// Between two looks whether it has ended by then.
+pub(crate) const EXEC_LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Targets of one look: each is a connection.
+pub(crate) const PROBES_MAX: usize = 64;
+/// Body of an answer to a probe, and a message of a WebSocket: a status page, no download.
+pub(crate) const PROBE_BODY_BYTES_MAX: usize = 256 * 1024;
+/// Messages of a feed that are passed over until its pong comes.
+pub(crate) const PROBE_MESSAGES_MAX: usize = 1_000;
+/// What a probe says of what it saw.
+pub(crate) const PROBE_REASON_BYTES_MAX: usize = 300;

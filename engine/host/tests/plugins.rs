@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use baton_core::run::fault::{Fault, FaultKind};
 use baton_core::workflow::plan::WhenInterrupted;
+use baton_host::capability::Outside;
 use baton_host::{Attempt, Host, Options, Wall};
 use guests::{Guest, OUTPUT};
 use lab::{LOOP, Lab, Quiet, attempt, host};
@@ -28,6 +29,40 @@ async fn a_guest_describes_itself_and_runs() {
     assert_eq!(lab.run(Guest::running(OUTPUT)).await, Ok(json!({})));
 }
 
+/// Asks for HTTP by GET and POST, and traps unless a call that nobody granted is refused.
+const ASKING: Guest = Guest {
+    imports: r#"(import "baton:plugin/http@1.0.0" "send" (func $send
+        (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#,
+    parts: r#"(data (i32.const 4000) "httpgetPOST")
+        (data (i32.const 4100) "\a4\0f\00\00\03\00\00\00\a7\0f\00\00\04\00\00\00")
+        (data (i32.const 4200) "\a0\0f\00\00\04\00\00\00\04\10\00\00\02\00\00\00")
+        (data (i32.const 4300) "\68\10\00\00\01\00\00\00")
+        (func (export "asks") (result i32) i32.const 4300)"#,
+    ..Guest::running(
+        "(call $send (i32.const 4000) (i32.const 4) (i32.const 0) (i32.const 4000) (i32.const 4)
+            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 9) (i32.const 5000))
+        (if (i32.eqz (i32.load8_u (i32.const 5000))) (then unreachable))
+        (if (i32.load8_u (i32.const 5004)) (then unreachable))
+        i32.const 2048",
+    )
+};
+
+#[tokio::test]
+async fn what_a_plugin_asks_for_is_known_by_its_imports_and_its_own_word() {
+    let lab = Lab::new();
+    let load = |world: &str| {
+        let bytes = guests::of_world(&ASKING.module(), &guests::wit(), world);
+        lab.host.load_bytes("guest.wasm", &bytes).unwrap()
+    };
+    let plugin = load("asking-plugin");
+    assert_eq!(plugin.info().imports, ["baton:plugin/http"]);
+    assert_eq!(plugin.info().asks.words(), ["HTTP GET", "HTTP POST"]);
+    // Built for the world `plugin`, it has no such export, and is a plugin all the same.
+    assert_eq!(load("plugin").info().asks.words(), ["HTTP"]);
+    let ended = lab.end(attempt(plugin), Arc::new(Quiet::default())).await;
+    assert_eq!(ended, Ok(json!({})));
+}
+
 #[tokio::test]
 async fn g7_a_looping_guest_runs_out_of_fuel() {
     let fault = Lab::new().run(Guest::running(LOOP)).await.unwrap_err();
@@ -43,6 +78,7 @@ async fn g7_a_looping_guest_ends_with_its_time_and_lets_others_run() {
     let host = Host::new(Options {
         cache_dir: cache.path().to_owned(),
         clusters: Vec::new(),
+        outside: Outside::default(),
         memory_bytes_max: 4 << 20,
         fuel_max: u64::MAX,
         attempts_max: 1,
@@ -318,8 +354,8 @@ fn foreign_imports_and_missing_exports_are_named() {
     };
     let wasi = with("wasi:cli@0.2.0", "wasi:cli/environment@0.2.0", "get");
     assert!(wasi.contains("wasi:cli/environment@0.2.0") && wasi.contains("no WASI"), "{wasi}");
-    let http = with("baton:plugin@1.0.0", "baton:plugin/http@1.0.0", "send");
-    assert!(http.contains("this host gives baton:plugin 1.x with clock, log"), "{http}");
+    let kafka = with("baton:plugin@1.0.0", "baton:plugin/kafka@1.0.0", "send");
+    assert!(kafka.contains("this host gives baton:plugin 1.x with clock, exec"), "{kafka}");
     let newer = with("baton:plugin@1.9.0", "baton:plugin/clock@1.9.0", "leap");
     assert!(newer.contains("`leap` of baton:plugin/clock@1.9.0"), "{newer}");
     let major = with("baton:plugin@2.0.0", "baton:plugin/clock@2.0.0", "now");
@@ -381,6 +417,7 @@ fn a_cache_folder_that_is_a_file_is_said() {
     let error = Host::new(Options {
         cache_dir: path,
         clusters: Vec::new(),
+        outside: Outside::default(),
         memory_bytes_max: 1 << 20,
         fuel_max: 1,
         attempts_max: 1,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use baton_core::workflow::plan::Plan;
 use baton_core::workflow::{Flaw, Flaws};
+use baton_host::capability::Outside;
 use clap::Args;
 use serde::Serialize;
 
@@ -64,7 +65,7 @@ impl Check {
     /// If the configuration or the plugins' cache cannot be used.
     pub(super) fn run(&self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         let config = load::config(global)?;
-        let host = load::host(&config, Vec::new())?;
+        let host = load::host(&config, Vec::new(), Outside::default())?;
         let plugins = Arc::new(load::plugins(&config, &host, out));
         let mut files = Vec::new();
         let mut missed = None;

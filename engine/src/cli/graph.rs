@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use baton_host::capability::Outside;
 use clap::{Args, ValueEnum};
 
 use super::failure::Failure;
@@ -44,7 +45,7 @@ impl Graph {
     /// If it is not sound.
     pub(super) fn run(&self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         let config = load::config(global)?;
-        let host = load::host(&config, Vec::new())?;
+        let host = load::host(&config, Vec::new(), Outside::default())?;
         let plugins = Arc::new(load::plugins(&config, &host, out));
         let (library, name) = load::around(&self.file, &config, &plugins)?;
         let plan = load::checked(&library, &name, out)?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use baton_core::workflow::plan::Plan;
+use baton_host::capability::Outside;
 use baton_host::capability::redis::Cluster;
 use baton_host::{Host, Options};
 use indicatif::{ProgressBar, ProgressDrawTarget};
@@ -35,14 +36,19 @@ pub(super) fn data_folder(config: &Config) -> Result<(), Failure> {
     })
 }
 
-/// Starts what runs plugins. `clusters` may be empty where nothing will run.
+/// Starts what runs plugins. `clusters` and `outside` may be empty where nothing will run.
 ///
 /// # Errors
 /// If the folder for compiled plugins cannot be used.
-pub(super) fn host(config: &Config, clusters: Vec<Cluster>) -> Result<Host, Failure> {
+pub(super) fn host(
+    config: &Config,
+    clusters: Vec<Cluster>,
+    outside: Outside,
+) -> Result<Host, Failure> {
     let options = Options {
         cache_dir: cache(config)?,
         clusters,
+        outside,
         memory_bytes_max: config.limits.memory_bytes_max,
         fuel_max: config.limits.fuel_max,
         attempts_max: config.limits.attempts_max,

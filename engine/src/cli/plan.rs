@@ -61,13 +61,13 @@ impl Plan {
     /// If the file or the params are bad.
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         let config = load::config(global)?;
-        let clusters = config.clusters()?;
-        let host = load::host(&config, clusters.clone())?;
+        let (clusters, outside) = (config.clusters()?, config.outside()?);
+        let host = load::host(&config, clusters.clone(), outside.clone())?;
         let plugins = Arc::new(load::plugins(&config, &host, out));
         let (library, name) = load::around(&self.file, &config, &plugins)?;
         let plan = load::checked(&library, &name, out)?;
         let params = run::params(&plan, &self.params)?;
-        let kit = Kit { host, plugins: plugins.loaded.clone(), clusters };
+        let kit = Kit { host, plugins: plugins.loaded.clone(), clusters, outside };
         let sign = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         sign.set_message(format!("running what only reads of {name}"));
         sign.enable_steady_tick(FRAME);

@@ -1,6 +1,7 @@
 //! `baton plugins`.
 
 use baton_core::workflow::plan::WhenInterrupted;
+use baton_host::capability::Outside;
 use baton_host::{LoadError, Plugin};
 use clap::Args;
 use serde_json::json;
@@ -33,7 +34,7 @@ impl Plugins {
     /// If the folder cannot be read.
     pub(super) fn run(&self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         let config = load::config(global)?;
-        let host = load::host(&config, Vec::new())?;
+        let host = load::host(&config, Vec::new(), Outside::default())?;
         let found = load::plugins(&config, &host, out);
         if let Some(error) = &found.unreadable {
             let folder = found.folder.display();
@@ -70,6 +71,7 @@ fn row(plugin: &Plugin) -> Row {
         },
         imports: info.imports.clone(),
         redis_commands: info.redis_commands.clone(),
+        asks: info.asks.words(),
         summary: info.summary.clone(),
     }
 }

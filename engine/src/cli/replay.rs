@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use baton_core::run::Taping;
 use baton_core::workflow::plan::Grants;
+use baton_host::capability::Outside;
 use baton_host::{Attempt, End, Host, Plugin};
 use clap::Args;
 use serde::Serialize;
@@ -102,7 +103,7 @@ impl Replay {
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         let config = load::config(global)?;
         let (tape, store) = self.fetch(&config).await?;
-        let host = load::host(&config, Vec::new())?;
+        let host = load::host(&config, Vec::new(), Outside::default())?;
         let plugin = self.build(&config, &host, &tape, store, out).await?;
         let info = plugin.info();
         let build = Played { version: info.version.clone(), digest: info.digest.to_string() };

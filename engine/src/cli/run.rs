@@ -8,6 +8,7 @@ use baton_core::id::RunId;
 use baton_core::run::event::{Trigger, TriggerKind};
 use baton_core::workflow::plan::{ParamKind, Plan};
 use baton_host::Host;
+use baton_host::capability::Outside;
 use clap::Args;
 use serde_json::Map;
 
@@ -80,13 +81,13 @@ impl Run {
     pub(super) async fn run(self, global: &Global, out: &Out) -> Result<Exit, Failure> {
         let config = load::config(global)?;
         let client = Client::find(&self.server, &config).await?;
-        let clusters = if client.is_some() {
-            Vec::new()
+        let (clusters, outside) = if client.is_some() {
+            (Vec::new(), Outside::default())
         } else {
             load::data_folder(&config)?;
-            config.clusters()?
+            (config.clusters()?, config.outside()?)
         };
-        let host = load::host(&config, clusters)?;
+        let host = load::host(&config, clusters, outside)?;
         let plugins = Arc::new(load::plugins(&config, &host, out));
         let (library, name) = load::around(&self.file, &config, &plugins)?;
         let plan = load::checked(&library, &name, out)?;

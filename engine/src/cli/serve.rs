@@ -108,7 +108,7 @@ impl Serve {
 /// Everything that is sound, and the names of what is not.
 fn materials(config: Config, out: &Out) -> Result<Materials, Failure> {
     load::data_folder(&config)?;
-    let host = load::host(&config, config.clusters()?)?;
+    let host = load::host(&config, config.clusters()?, config.outside()?)?;
     let plugins = Arc::new(load::plugins(&config, &host, out));
     let mut broken: Vec<BrokenView> = plugins.broken.iter().map(foreign).collect();
     let mut library = Library::new(Arc::clone(&plugins));

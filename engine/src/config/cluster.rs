@@ -1,15 +1,16 @@
 //! `[clusters.<name>]`: Redis deployments.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use baton_core::limits::NAME_CHARS_MAX;
-use baton_host::capability::redis::{Auth, Cluster, Mode, Secret, Tls};
+use baton_host::capability::redis::{Auth, Cluster, Mode};
 use toml::Spanned;
 
 use super::flaw::{Flaws, did_you_mean, shown};
 use super::reader::Section;
 use super::secret::Secrets;
+use super::tls::{TlsFiles, Trust};
 
 /// Addresses of one list: a deployment with more is several clusters.
 const ADDRESSES_MAX: usize = 64;
@@ -27,13 +28,6 @@ pub(super) struct Declared {
     password: Option<String>,
     sentinel_password: Option<String>,
     tls: Option<TlsFiles>,
-}
-
-#[derive(Clone, Debug)]
-struct TlsFiles {
-    ca: Option<PathBuf>,
-    client: Option<(PathBuf, PathBuf)>,
-    insecure: bool,
 }
 
 pub(super) fn read_all(
@@ -118,7 +112,7 @@ impl Declared {
             restart_grace_ms,
             max_lost_bytes: max_lost_bytes.map_or(0, Spanned::into_inner),
         };
-        let tls = TlsFiles::read(section.section("tls", flaws), folder, flaws);
+        let tls = TlsFiles::read(section.section("tls", flaws), folder, Trust::OrNot, flaws);
         section.finish(flaws);
         Self { name: name.to_owned(), plain, password, sentinel_password, tls }
     }
@@ -135,58 +129,11 @@ impl Declared {
         let mut cluster = self.plain.clone();
         cluster.auth.password = password;
         cluster.sentinel_auth.password = sentinel_password;
-        cluster.tls = self.tls.as_ref().map(|files| files.resolve(&self.name, flaws));
+        cluster.tls = self
+            .tls
+            .as_ref()
+            .map(|files| files.resolve(&format!("clusters.{}.tls", self.name), flaws));
         cluster
-    }
-}
-
-impl TlsFiles {
-    fn read(mut section: Section<'_>, folder: &Path, flaws: &mut Flaws) -> Option<Self> {
-        if !section.is_present() {
-            return None;
-        }
-        let mut path = |key| section.string(key, flaws).map(|text| folder.join(text.into_inner()));
-        let (ca, cert, key) = (path("ca"), path("cert"), path("key"));
-        let insecure = section.boolean("insecure", flaws).unwrap_or(false);
-        let client = match (cert, key) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            (None, None) => None,
-            (Some(_), None) | (None, Some(_)) => {
-                flaws.add(
-                    section.span.clone(),
-                    format!("[{}] needs `cert` and `key` together, or neither", section.name),
-                );
-                None
-            }
-        };
-        section.finish(flaws);
-        Some(Self { ca, client, insecure })
-    }
-
-    fn resolve(&self, cluster: &str, flaws: &mut Flaws) -> Tls {
-        let mut pem = |path: &PathBuf| {
-            let problem = match std::fs::read(path) {
-                Ok(bytes) if bytes.windows(11).any(|window| window == b"-----BEGIN ") => {
-                    return Some(bytes);
-                }
-                Ok(_) => "is not PEM: it has no `-----BEGIN …` line".to_owned(),
-                Err(error) => format!("cannot be read: {error}"),
-            };
-            flaws.add_unplaced(format!("[clusters.{cluster}.tls] {} {problem}", path.display()));
-            None
-        };
-        let ca_pem = self.ca.as_ref().and_then(&mut pem);
-        let client = self.client.as_ref().and_then(|(cert, key)| pem(cert).zip(pem(key)));
-        let client_pem = client.and_then(|(cert, key)| {
-            let key = String::from_utf8(key).ok();
-            if key.is_none() {
-                let message =
-                    format!("[clusters.{cluster}.tls] the key is not PEM: it is not text");
-                flaws.add_unplaced(message);
-            }
-            Some((cert, Secret::new(key?)))
-        });
-        Tls { ca_pem, client_pem, insecure: self.insecure }
     }
 }
 

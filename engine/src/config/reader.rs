@@ -73,6 +73,15 @@ impl<'a> Section<'a> {
         self.string(key, flaws)
     }
 
+    /// The list of strings under `key`; an absent one is empty.
+    pub(super) fn list(&mut self, key: &str, flaws: &mut Flaws) -> Vec<Spanned<String>> {
+        if self.table.is_none_or(|table| table.get(key).is_none()) {
+            self.asked.push(key.to_owned());
+            return Vec::new();
+        }
+        self.required_list(key, "", flaws).map(Spanned::into_inner).unwrap_or_default()
+    }
+
     /// The list of strings under `key`, which must be there.
     pub(super) fn required_list(
         &mut self,
@@ -102,6 +111,31 @@ impl<'a> Section<'a> {
         flaws: &mut Flaws,
     ) -> Option<Spanned<u64>> {
         let value = self.value(key)?;
+        self.number(key, value, range, flaws)
+    }
+
+    /// The whole numbers of the list under `key`; an absent one is empty.
+    pub(super) fn integers(
+        &mut self,
+        key: &str,
+        range: RangeInclusive<u64>,
+        flaws: &mut Flaws,
+    ) -> Vec<u64> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let Some(items) = value.get_ref().as_array() else {
+            return self.mistyped(key, value, "a list of whole numbers", flaws).unwrap_or_default();
+        };
+        let number = |item| self.number(key, item, range.clone(), flaws).map(Spanned::into_inner);
+        items.iter().filter_map(number).collect()
+    }
+
+    fn number(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        range: RangeInclusive<u64>,
+        flaws: &mut Flaws,
+    ) -> Option<Spanned<u64>> {
         let Some(written) = value.get_ref().as_integer() else {
             return self.mistyped(key, value, "a whole number", flaws);
         };
@@ -142,7 +176,9 @@ impl<'a> Section<'a> {
     }
 
     fn value(&mut self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.asked.push(key.to_owned());
+        if !self.asked.iter().any(|asked| asked == key) {
+            self.asked.push(key.to_owned());
+        }
         self.table?.get(key)
     }
 

@@ -152,7 +152,7 @@ fuel = 0
 memory_mib = 1.5
 "#,
         &expect![[r#"
-            etc/baton.toml:2:1: unknown key `colour`; known are secrets, server, paths, limits, retention, clusters
+            etc/baton.toml:2:1: unknown key `colour`; known are secrets, server, paths, limits, retention, clusters, http, exec, probe
             etc/baton.toml:4:8: `localhost:7077` is not an address to listen on; write IP and port, as "127.0.0.1:7077" or "[::1]:7077"
             etc/baton.toml:5:1: unknown key `tokem` in [server]; did you mean `token`?
             etc/baton.toml:7:1: secret `plain` must say where its text is, not hold it; write `plain = { env = "VARIABLE" }` or `plain = { file = "/run/secrets/plain" }`

@@ -83,6 +83,9 @@ pub struct PluginView {
     pub imports: Vec<String>,
     /// Redis commands it asks for.
     pub redis_commands: Vec<String>,
+    /// What it asks for besides: `HTTP GET`, `exec`, `probe`.
+    #[serde(default)]
+    pub asks: Vec<String>,
     /// JSON Schema of its input.
     pub input_schema: Value,
     /// JSON Schema of its output.
@@ -126,6 +129,7 @@ impl PluginView {
             bytes: info.bytes,
             imports: info.imports.clone(),
             redis_commands: info.redis_commands.clone(),
+            asks: info.asks.words(),
             input_schema: info.input_schema.clone(),
             output_schema: info.output_schema.clone(),
         }

@@ -107,6 +107,7 @@ fn catalog() -> Catalog {
         bytes: 1,
         imports: vec!["baton:plugin/redis".to_owned()],
         redis_commands: vec!["PING".to_owned()],
+        asks: Vec::new(),
         input_schema: json!({}),
         output_schema: json!({}),
     };

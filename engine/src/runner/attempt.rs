@@ -86,8 +86,14 @@ fn work(live: &Live, of: &Doing) -> (Arc<Json>, Result<Work, Fault>) {
     let input = Arc::new(input);
     let given = Arc::clone(&input);
     let timeout = Duration::from_millis(timeout_ms);
-    let attempt =
-        Box::new(move |plugin| Attempt { plugin, context, input: given, grants, timeout, taping });
+    let attempt = Box::new(move |plugin| Attempt {
+        plugin,
+        context,
+        input: given,
+        grants: *grants,
+        timeout,
+        taping,
+    });
     (input, Ok(Work { pin: pin.digest, plugin: name, attempt }))
 }
 

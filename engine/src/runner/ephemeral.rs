@@ -158,7 +158,7 @@ impl<'e> Shell<'e> {
         let host = self.host.clone();
         self.working.spawn(async move {
             let (input, taping) = (Arc::new(input), Taping::Off);
-            let work = Attempt { plugin, context, input, grants, timeout, taping };
+            let work = Attempt { plugin, context, input, grants: *grants, timeout, taping };
             (attempt, host.run(work, Arc::new(Closed)).await.end.into_result())
         });
         Ok(true)

@@ -8,7 +8,7 @@ use baton_core::run::event::{Begun, Event};
 use baton_core::run::fault::Fault;
 use baton_core::run::{RULES_VERSION, Run, apply, outstanding};
 use baton_core::workflow::plan::Plan;
-use baton_core::workflow::{Library, PluginFacts, check};
+use baton_core::workflow::{Asks, Library, PluginFacts, check};
 use baton_host::TAPE_VERSION;
 
 use super::admit::child_id;
@@ -173,6 +173,7 @@ fn plan_of(begun: &Begun) -> Result<Arc<Plan>, String> {
     let facts = |pin: &baton_core::run::event::Pin| PluginFacts {
         // What the plugin asks for was checked when the run began.
         redis_commands: Vec::new(),
+        asks: Asks::default(),
         when_interrupted: pin.when_interrupted,
     };
     let library = Library {

@@ -13,6 +13,7 @@
 //! allow nothing but reads, and the wall that its host calls meet refuses the rest.
 
 mod details;
+mod doors;
 mod forecast;
 mod reach;
 mod seen;
@@ -27,6 +28,7 @@ use baton_core::run::event::{Answer, Event, Trigger, TriggerKind};
 use baton_core::run::fault::Fault;
 use baton_core::run::{Effect, Invocation, Item, Phase, State};
 use baton_core::workflow::plan::{Action, Plan};
+use baton_host::capability::Outside;
 use baton_host::capability::redis::Cluster;
 use baton_host::{Host, Plugin};
 use futures::future::BoxFuture;
@@ -42,6 +44,8 @@ pub struct Kit {
     pub plugins: BTreeMap<String, Plugin>,
     /// Of baton.toml, to say which addresses a grant means.
     pub clusters: Vec<Cluster>,
+    /// Of baton.toml, to say what the other grants mean.
+    pub outside: Outside,
 }
 
 /// Runs what only reads and tells what the rest would do, in the name of `who`.

@@ -1,5 +1,6 @@
 //! Why a step failed: data for the engine and for the operator, not a trap.
 
+use crate::CallError;
 use crate::redis::RedisError;
 use serde_json::Value as Json;
 
@@ -46,6 +47,11 @@ impl Fault {
     /// A call that could not be made or was not answered: refusals and unknown
     /// names stay as they are until a person acts, the rest may pass.
     pub fn from_redis(what: &str, error: &RedisError) -> Self {
+        Self::from_call(what, error)
+    }
+
+    /// The same of any door.
+    pub fn from_call(what: &str, error: &CallError) -> Self {
         let message = format!("{what}: {error}");
         if error.kind.is_lasting() {
             Self::permanent(error.kind.code(), message)

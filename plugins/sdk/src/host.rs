@@ -1,5 +1,9 @@
 //! The doors in the sandbox wall, as a plugin sees them.
 
+use crate::CallError;
+use crate::exec::Output;
+use crate::http;
+use crate::probe::Finding;
 use crate::redis::{RedisError, Request, Value};
 
 /// How loud a log line is.
@@ -147,4 +151,35 @@ pub trait Host {
         requests: &[Request],
         timeout_ms: u32,
     ) -> Result<Vec<Result<Vec<Value>, RedisError>>, RedisError>;
+
+    /// Sends one request to an endpoint that the step was granted and gives whatever is
+    /// answered, within `timeout_ms`.
+    ///
+    /// # Errors
+    /// There is no whole answer; a change that was sent is then in doubt, unless the
+    /// message says what its status was.
+    fn http(
+        &mut self,
+        endpoint: &str,
+        request: &http::Request,
+        timeout_ms: u32,
+    ) -> Result<http::Response, CallError>;
+
+    /// Runs a command that the step was granted, at most `timeout_ms`. Another exit code
+    /// than 0 is no error here.
+    ///
+    /// # Errors
+    /// It was not run, or did not end in time; a change is then in doubt.
+    fn exec(
+        &mut self,
+        command: &str,
+        arguments: &[&str],
+        timeout_ms: u32,
+    ) -> Result<Output, CallError>;
+
+    /// Looks at targets that the step was granted, all at once, at most `timeout_ms`.
+    ///
+    /// # Errors
+    /// Nothing was looked at.
+    fn probe(&mut self, targets: &[&str], timeout_ms: u32) -> Result<Vec<Finding>, CallError>;
 }

@@ -10,9 +10,12 @@
 //! clock, network or randomness. `run` is generic over the host, so that a
 //! component imports only the doors that its code really uses.
 
+pub mod exec;
 mod fault;
 mod host;
+pub mod http;
 mod plugin;
+pub mod probe;
 pub mod redis;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -22,7 +25,9 @@ pub mod wasm;
 
 pub use fault::{Fault, FaultKind};
 pub use host::{Cluster, Context, Done, Host, Level, Member, MemberKind, Mode};
-pub use plugin::{About, Plugin, input_schema, output_schema, run_json};
+pub use plugin::{About, Asks, Plugin, input_schema, output_schema, run_json};
+/// Why a call gave nothing: the same for every door.
+pub use redis::{ErrorKind, RedisError as CallError};
 pub use schemars::JsonSchema;
 pub use serde_json::json;
 
@@ -38,6 +43,9 @@ macro_rules! export {
             impl $crate::wasm::Guest for Component {
                 fn describe() -> $crate::wasm::Info {
                     $crate::wasm::describe::<$plugin>()
+                }
+                fn asks() -> Vec<$crate::wasm::Ask> {
+                    $crate::wasm::asks::<$plugin>()
                 }
                 fn run(
                     context: $crate::wasm::Context,

@@ -20,6 +20,14 @@ pub struct About {
     pub when_interrupted: &'static str,
 }
 
+/// What a plugin asks for besides Redis. That it uses a door at all is seen by its
+/// imports; here it says what can be said beforehand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asks {
+    /// HTTP methods: `GET`.
+    pub http_methods: &'static [&'static str],
+}
+
 /// A step's code.
 pub trait Plugin {
     /// What `with` gives.
@@ -29,6 +37,11 @@ pub trait Plugin {
 
     /// What it is and asks for. Calls nothing.
     fn about() -> About;
+
+    /// What it asks for besides Redis.
+    fn asks() -> Asks {
+        Asks::default()
+    }
 
     /// Does the step.
     ///

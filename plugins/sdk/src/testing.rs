@@ -6,13 +6,18 @@
 //! Time stands still except in `sleep`. Every command sent is recorded.
 
 mod digest;
+mod doors;
 mod heard;
 mod tape;
 
+pub use doors::FakeDoors;
 pub use tape::{BadTape, End, Tape};
 
+use crate::exec::Output;
+use crate::http;
+use crate::probe::Finding;
 use crate::redis::{ErrorKind, RedisError, Request, Value};
-use crate::{Cluster, Context, Host, Level, Member, MemberKind, Mode};
+use crate::{CallError, Cluster, Context, Host, Level, Member, MemberKind, Mode};
 use std::collections::{BTreeMap, VecDeque};
 
 /// What a member does with a command.
@@ -79,6 +84,8 @@ pub struct FakeCluster<R = Script> {
     pub context: Context,
     /// Panics with [`CRASH`] once this many more commands have been sent.
     pub crash_after: Option<usize>,
+    /// What stands behind the other doors; their calls stand in `sent` as well.
+    pub doors: FakeDoors,
 }
 
 /// The message of the panic that stands for a crash of the engine.
@@ -89,6 +96,44 @@ impl FakeCluster<Script> {
     /// `down_after_ms` 5000, no grace, no loss allowed.
     pub fn new(name: &str, data: &[&str], sentinels: &[&str]) -> Self {
         Self::with_responder(name, data, sentinels, Script::default())
+    }
+
+    /// Nothing but doors, for a plugin that has no use for Redis.
+    pub fn doors_only() -> Self {
+        Self::new("none", &[], &[])
+    }
+
+    /// What an endpoint answers to a request (`GET /path`, the query left out), in turn;
+    /// the last one stays.
+    #[must_use]
+    pub fn on_http(
+        mut self,
+        endpoint: &str,
+        request: &str,
+        answers: Vec<Result<http::Response, CallError>>,
+    ) -> Self {
+        self.doors.on_http(endpoint, request, answers);
+        self
+    }
+
+    /// What a command leaves when it is run with `arguments`, joined by spaces, in turn;
+    /// the last one stays.
+    #[must_use]
+    pub fn on_exec(
+        mut self,
+        command: &str,
+        arguments: &str,
+        answers: Vec<Result<Output, CallError>>,
+    ) -> Self {
+        self.doors.on_exec(command, arguments, answers);
+        self
+    }
+
+    /// What a look at a target finds.
+    #[must_use]
+    pub fn on_probe(mut self, target: &str, finding: Finding) -> Self {
+        self.doors.on_probe(target, finding);
+        self
     }
 
     /// The replies of a member to a command, in turn; the last one stays.
@@ -108,6 +153,15 @@ impl FakeCluster<Script> {
 }
 
 impl<R> FakeCluster<R> {
+    /// One more call is made, unless the engine crashes before it.
+    fn note(&mut self, call: String) {
+        if let Some(left) = &mut self.crash_after {
+            assert!(*left > 0, "{CRASH}");
+            *left -= 1;
+        }
+        self.sent.push(call);
+    }
+
     /// As [`FakeCluster::new`], with another responder.
     pub fn with_responder(name: &str, data: &[&str], sentinels: &[&str], responder: R) -> Self {
         let member = |kind| move |address: &&str| Member { address: (*address).to_owned(), kind };
@@ -133,6 +187,7 @@ impl<R> FakeCluster<R> {
             reported: Vec::new(),
             context: Context { attempt: 1, ..Context::default() },
             crash_after: None,
+            doors: FakeDoors::default(),
         }
     }
 
@@ -197,12 +252,8 @@ impl<R: Responder> Host for FakeCluster<R> {
             }
             let mut replies = Ok(Vec::new());
             for command in &request.commands {
-                if let Some(left) = &mut self.crash_after {
-                    assert!(*left > 0, "{CRASH}");
-                    *left -= 1;
-                }
                 let words = command.texts();
-                self.sent.push(format!("{} {}", request.address, words.join(" ")));
+                self.note(format!("{} {}", request.address, words.join(" ")));
                 let reply = self.responder.respond(&request.address, &words, self.now_ms);
                 replies = match (replies, reply) {
                     (Ok(mut replies), Ok(reply)) => {
@@ -215,5 +266,30 @@ impl<R: Responder> Host for FakeCluster<R> {
             results.push(replies);
         }
         Ok(results)
+    }
+
+    fn http(
+        &mut self,
+        endpoint: &str,
+        request: &http::Request,
+        _timeout_ms: u32,
+    ) -> Result<http::Response, CallError> {
+        self.note(format!("{endpoint} {} {}", request.method.word(), request.path));
+        self.doors.http(endpoint, request)
+    }
+
+    fn exec(
+        &mut self,
+        command: &str,
+        arguments: &[&str],
+        _timeout_ms: u32,
+    ) -> Result<Output, CallError> {
+        self.note([&[command], arguments].concat().join(" "));
+        self.doors.exec(command, arguments)
+    }
+
+    fn probe(&mut self, targets: &[&str], _timeout_ms: u32) -> Result<Vec<Finding>, CallError> {
+        self.note(format!("look at {}", targets.join(" ")));
+        self.doors.probe(targets)
     }
 }

@@ -4,23 +4,25 @@
 #![allow(unused_qualifications, clippy::pedantic, reason = "generated code")]
 
 use crate::redis::{ErrorKind, Node, RedisError, Request, Value};
-use crate::{Cluster, Done, Fault, FaultKind, Host, Level, Member, MemberKind, Mode, Plugin};
+use crate::{
+    CallError, Cluster, Done, Fault, FaultKind, Host, Level, Member, MemberKind, Mode, Plugin,
+};
 
 pub mod bindings {
     //! What `wit-bindgen` makes of the contract.
     wit_bindgen::generate!({
         path: "../wit",
-        world: "plugin",
+        world: "asking-plugin",
         pub_export_macro: true,
         export_macro_name: "export_plugin",
         default_bindings_module: "baton_plugin::wasm::bindings",
     });
 }
 
-pub use bindings::baton::plugin::types::{Context, Fault as WitFault, Info};
+pub use bindings::baton::plugin::types::{Ask, Context, Fault as WitFault, Info};
 pub use bindings::{Guest, export_plugin};
 
-use bindings::baton::plugin::{clock, log, progress, redis, types};
+use bindings::baton::plugin::{clock, exec, http, log, probe, progress, redis, types};
 
 /// The imports of the component as a [`Host`].
 struct Doors(crate::Context);
@@ -72,6 +74,89 @@ impl Host for Doors {
         let results = redis::call(cluster, &requests, timeout_ms).map_err(error)?;
         Ok(results.into_iter().map(|result| replies(result.map_err(error)?)).collect())
     }
+
+    fn http(
+        &mut self,
+        endpoint: &str,
+        request: &crate::http::Request,
+        timeout_ms: u32,
+    ) -> Result<crate::http::Response, CallError> {
+        let header = |(name, value): &(String, String)| http::Header {
+            name: name.clone(),
+            value: value.clone(),
+        };
+        let request = http::Request {
+            method: method(request.method),
+            path: request.path.clone(),
+            headers: request.headers.iter().map(header).collect(),
+            body: request.body.clone(),
+        };
+        let response = http::send(endpoint, &request, timeout_ms).map_err(door_error)?;
+        Ok(crate::http::Response {
+            status: response.status,
+            headers: response.headers.into_iter().map(|it| (it.name, it.value)).collect(),
+            body: response.body,
+        })
+    }
+
+    fn exec(
+        &mut self,
+        command: &str,
+        arguments: &[&str],
+        timeout_ms: u32,
+    ) -> Result<crate::exec::Output, CallError> {
+        let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+        let output = exec::run(command, &arguments, timeout_ms).map_err(door_error)?;
+        Ok(crate::exec::Output {
+            exit: output.exit,
+            signal: output.signal,
+            stdout: output.stdout,
+            stderr: output.stderr,
+            left_out: output.left_out,
+        })
+    }
+
+    fn probe(
+        &mut self,
+        targets: &[&str],
+        timeout_ms: u32,
+    ) -> Result<Vec<crate::probe::Finding>, CallError> {
+        let targets: Vec<String> = targets.iter().map(|it| (*it).to_owned()).collect();
+        let findings = probe::look(&targets, timeout_ms).map_err(door_error)?;
+        let finding = |it: probe::Finding| crate::probe::Finding {
+            up: it.up,
+            latency_ms: it.latency_ms,
+            reason: it.reason,
+        };
+        Ok(findings.into_iter().map(finding).collect())
+    }
+}
+
+fn method(method: crate::http::Method) -> http::Method {
+    match method {
+        crate::http::Method::Get => http::Method::Get,
+        crate::http::Method::Head => http::Method::Head,
+        crate::http::Method::Post => http::Method::Post,
+        crate::http::Method::Put => http::Method::Put,
+        crate::http::Method::Patch => http::Method::Patch,
+        crate::http::Method::Delete => http::Method::Delete,
+    }
+}
+
+fn door_error(error: types::Error) -> CallError {
+    let kind = match error.kind {
+        types::ErrorKind::Denied => ErrorKind::Denied,
+        types::ErrorKind::NotFound => ErrorKind::NotFound,
+        types::ErrorKind::Refused => ErrorKind::Refused,
+        types::ErrorKind::Unreachable => ErrorKind::Unreachable,
+        types::ErrorKind::TimedOut => ErrorKind::TimedOut,
+        types::ErrorKind::Closed => ErrorKind::Closed,
+        types::ErrorKind::Protocol => ErrorKind::Protocol,
+        types::ErrorKind::Limit => ErrorKind::Limit,
+        types::ErrorKind::Internal => ErrorKind::Internal,
+        types::ErrorKind::InDoubt => ErrorKind::InDoubt,
+    };
+    CallError::new(kind, error.message)
 }
 
 fn replies(replies: Vec<redis::Reply>) -> Result<Vec<Value>, RedisError> {
@@ -177,6 +262,15 @@ pub fn describe<P: Plugin>() -> Info {
         redis_commands: about.redis_commands.iter().map(|&it| it.into()).collect(),
         when_interrupted: about.when_interrupted.into(),
     }
+}
+
+/// What [`export!`](crate::export) answers to `asks`.
+pub fn asks<P: Plugin>() -> Vec<Ask> {
+    let methods = P::asks().http_methods;
+    if methods.is_empty() {
+        return Vec::new();
+    }
+    vec![Ask { door: "http".into(), what: methods.iter().map(|&it| it.into()).collect() }]
 }
 
 /// What [`export!`](crate::export) answers to `run`.

@@ -23,7 +23,7 @@ pub enum Invocation {
         /// Its input.
         input: Json,
         /// What it may reach; cluster names filled in.
-        grants: Grants,
+        grants: Box<Grants>,
         /// Bound on its wall time, in milliseconds.
         timeout_ms: Millis,
         /// Changing calls of earlier attempts on the same side, oldest first.
@@ -123,7 +123,7 @@ impl Run {
                 Some(heard) => (*heard.input).clone(),
                 None => self.fill(plan, attempt, &call.with)?,
             },
-            grants: self.grants(call)?,
+            grants: Box::new(self.grants(call)?),
             timeout_ms: step.timeout_ms,
             done: self.done(attempt),
             taping,
@@ -177,7 +177,8 @@ impl Run {
             })?;
             Ok(RedisGrant { cluster: value.to_owned(), ..grant.clone() })
         };
-        Ok(Grants { redis: call.grants.redis.iter().map(fill).collect::<Result<_, Fault>>()? })
+        let redis = call.grants.redis.iter().map(fill).collect::<Result<_, Fault>>()?;
+        Ok(Grants { redis, ..call.grants.clone() })
     }
 
     fn done(&self, attempt: AttemptId) -> Vec<Done> {

@@ -15,6 +15,7 @@ use super::plan::{Concurrency, Param, Plan, Step, WhenInterrupted};
 use crate::id::{Digest, StepId};
 use crate::limits::{CHILD_DEPTH_MAX, NAME_CHARS_MAX, STEPS_MAX, WORKFLOW_BYTES_MAX};
 
+mod doors;
 mod given;
 mod grants;
 mod needs;
@@ -44,8 +45,36 @@ pub struct Library {
 pub struct PluginFacts {
     /// Redis commands that it asks for: `GET`, `CONFIG|GET`, `@read`.
     pub redis_commands: Vec<String>,
+    /// What it asks for besides.
+    pub asks: Asks,
     /// What it wants for attempts that were cut off.
     pub when_interrupted: WhenInterrupted,
+}
+
+/// What a plugin asks for besides Redis; nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// HTTP, with the methods as far as it names them, upper case; none: it has no use
+    /// for HTTP.
+    pub http: Option<Vec<String>>,
+    /// Commands of the engine's machine.
+    pub exec: bool,
+    /// Probes.
+    pub probe: bool,
+}
+
+impl Asks {
+    /// As a person reads it: `HTTP GET`, `exec`, `probe`.
+    pub fn words(&self) -> Vec<String> {
+        let http = match self.http.as_deref() {
+            None => Vec::new(),
+            Some([]) => vec!["HTTP".to_owned()],
+            Some(methods) => methods.iter().map(|method| format!("HTTP {method}")).collect(),
+        };
+        let doors = [("exec", self.exec), ("probe", self.probe)];
+        let asked = doors.into_iter().filter(|(_, asked)| *asked).map(|(door, _)| door.to_owned());
+        http.into_iter().chain(asked).collect()
+    }
 }
 
 /// Checks a workflow and every workflow that it uses. `name` is the file's stem.

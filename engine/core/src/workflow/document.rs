@@ -7,15 +7,17 @@ use super::flaw::Flaw;
 use super::plan::{ParamKind, Policy};
 use crate::Millis;
 
+mod grants;
 mod read;
 mod step;
 mod text;
 mod trigger;
 
+pub(super) use grants::{ExecGrantDoc, GrantDoc, GrantsDoc, HttpGrantDoc, ProbeGrantDoc};
 use read::Fields;
 pub use read::parse_duration;
 pub(super) use read::{At, Reader, Span};
-pub(super) use step::{ActionDoc, ApprovalDoc, GrantDoc, RetryDoc, StepDoc};
+pub(super) use step::{ActionDoc, ApprovalDoc, RetryDoc, StepDoc};
 pub(super) use text::{Literal, Text};
 pub(super) use trigger::{AuthDoc, SourceDoc, TriggerDoc, WatchDoc, WebhookDoc};
 

@@ -1,5 +1,6 @@
 //! A checked workflow. Everything here is immutable and known to be sound.
 
+mod grants;
 mod rests;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ use petgraph::graph::DiGraph;
 use crate::expression::{Condition, Template};
 use crate::id::{AttemptId, Digest, Side, StepId};
 use crate::{Json, Millis};
+
+pub use grants::{ExecGrant, Grants, HttpGrant, ProbeGrant, RedisGrant};
 
 /// A workflow after `check`: typed, acyclic, pinned by the digest of its source.
 #[derive(Debug)]
@@ -357,26 +360,6 @@ pub enum Silence {
     Approve,
     /// No: the step fails.
     Reject,
-}
-
-/// What a plugin may reach; nothing by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants {
-    /// Redis, one entry a cluster.
-    pub redis: Vec<RedisGrant>,
-}
-
-/// Access to one Redis cluster of baton.toml.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisGrant {
-    /// The cluster's name, or `${params.NAME}`, filled by [`crate::run::input`].
-    pub cluster: String,
-    /// `data` (every data node), `sentinels`, or single addresses `host:port`.
-    pub nodes: Vec<String>,
-    /// Command names (`GET`, `CONFIG|GET`) and `@read`, upper case.
-    pub commands: Vec<String>,
-    /// Glob patterns of keys; empty: no command that names a key.
-    pub keys: Vec<String>,
 }
 
 /// How often to try again.

@@ -10,11 +10,12 @@ use std::time::Instant;
 
 use baton_core::Json;
 use baton_core::id::Digest;
+use baton_core::workflow::Asks;
 use baton_core::workflow::plan::WhenInterrupted;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use crate::guest::{self, Data, ExportsPre, Limiter, wit};
+use crate::guest::{self, Data, Exports, ExportsPre, Limiter, wit};
 use crate::host::Info;
 use crate::{call, limits};
 
@@ -73,9 +74,10 @@ pub(crate) fn load(
         .and_then(ExportsPre::new)
         .map_err(|error| verify::other_version(&error))?;
     let turn = describing.lock().unwrap_or_else(PoisonError::into_inner);
-    let said = describe(engine, &component, memory_bytes_max)?;
+    let (said, asked) = describe(engine, &component, memory_bytes_max)?;
     drop(turn);
-    let info = info(said, imports, digest, bytes.len() as u64)?;
+    let asks = asks(&asked, &imports)?;
+    let info = info(said, asks, imports, digest, bytes.len() as u64)?;
     Ok(Plugin(Arc::new(Loaded { info, exports })))
 }
 
@@ -93,16 +95,19 @@ fn compile(
     Ok(component)
 }
 
+/// What a component says of itself.
+type Said = (wit::types::Info, Vec<wit::types::Ask>);
+
 /// Asks the component what it is; nothing is within its reach meanwhile.
 fn describe(
     engine: &Engine,
     component: &Component,
     memory_bytes_max: usize,
-) -> Result<wit::types::Info, String> {
-    let asked = || -> wasmtime::Result<wit::types::Info> {
+) -> Result<Said, String> {
+    let asked = || -> wasmtime::Result<Said> {
         let mut linker: Linker<Limiter> = Linker::new(engine);
         linker.define_unknown_imports_as_traps(component)?;
-        let exports = ExportsPre::new(linker.instantiate_pre(component)?)?;
+        let ready = linker.instantiate_pre(component)?;
         let mut store = Store::new(engine, Limiter::new(memory_bytes_max));
         store.limiter(|limiter| limiter);
         let deadline = Instant::now() + limits::DESCRIBE_TIMEOUT;
@@ -111,8 +116,15 @@ fn describe(
         })?;
         // The guest can wait for nothing, so this thread is never parked.
         futures::executor::block_on(async {
-            let exports = exports.instantiate_async(&mut store).await?;
-            exports.call_describe(&mut store).await
+            let instance = ready.instantiate_async(&mut store).await?;
+            let info = Exports::new(&mut store, &instance)?.call_describe(&mut store).await?;
+            // Built for the world `plugin`, it has no such export.
+            let Some(asks) = instance.get_func(&mut store, "asks") else {
+                return Ok((info, Vec::new()));
+            };
+            let asks = asks.typed::<(), (Vec<wit::types::Ask>,)>(&store)?;
+            let (asks,) = asks.call_async(&mut store, ()).await?;
+            Ok((info, asks))
         })
     };
     asked().map_err(|error| {
@@ -120,8 +132,24 @@ fn describe(
     })
 }
 
+/// What it asks for besides Redis: its imports say that it does, and `asks` says more.
+fn asks(asked: &[wit::types::Ask], imports: &[String]) -> Result<Asks, String> {
+    let imported = |door: &str| imports.iter().any(|it| it.ends_with(&format!("/{door}")));
+    let said = asked.iter().filter(|ask| ask.door == "http").flat_map(|ask| &ask.what);
+    let methods: Vec<String> = said.map(|method| spelt(method)).collect();
+    if asked.len() + methods.len() > limits::ASKED_COMMANDS_MAX {
+        return Err(format!("its `asks` lists more than {}", limits::ASKED_COMMANDS_MAX));
+    }
+    Ok(Asks {
+        http: imported("http").then_some(methods),
+        exec: imported("exec"),
+        probe: imported("probe"),
+    })
+}
+
 fn info(
     said: wit::types::Info,
+    asks: Asks,
     imports: Vec<String>,
     digest: Digest,
     bytes: u64,
@@ -161,6 +189,7 @@ fn info(
         input_schema: schema("input-schema", &said.input_schema)?,
         output_schema: schema("output-schema", &said.output_schema)?,
         redis_commands: said.redis_commands.iter().map(|command| spelt(command)).collect(),
+        asks,
         version: crate::text::tame(&said.version, limits::PROGRESS_BYTES_MAX),
         summary: crate::text::tame(&said.summary, limits::LOG_LINE_BYTES_MAX),
         name: said.name,

@@ -8,7 +8,10 @@ use wasmtime::component::types::ComponentItem;
 /// against the WIT.
 pub(super) const OFFERED: &[(&str, &[&str])] = &[
     ("clock", &["now", "sleep"]),
+    ("exec", &["run"]),
+    ("http", &["send"]),
     ("log", &["write"]),
+    ("probe", &["look"]),
     ("progress", &["report"]),
     ("redis", &["call", "describe-cluster"]),
     ("types", &[]),

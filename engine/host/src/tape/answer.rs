@@ -4,6 +4,8 @@
 //! Bytes are text where they are UTF-8, else `{"base64": …}`. A reply is the flat list
 //! of its nodes, as in the WIT. Reading never panics: a tape may come from a file.
 
+mod doors;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use baton_core::Json;
@@ -55,24 +57,34 @@ impl<T: Answer> Answer for Vec<T> {
     }
 }
 
-impl<T: Answer> Answer for Result<T, Error> {
+/// Why there is nothing to tell: `{"kind": …, "message": …}`.
+trait Refusal: Sized {
+    fn to_json(&self) -> Json;
+    fn from_json(json: &Json) -> Result<Self, String>;
+}
+
+impl<T: Answer, E: Refusal> Answer for Result<T, E> {
     fn to_json(&self) -> Json {
         match self {
             Ok(answer) => json!({ "ok": answer.to_json() }),
-            Err(Error { kind, message }) => {
-                json!({ "error": { "kind": name(KINDS, *kind), "message": message } })
-            }
+            Err(error) => json!({ "error": error.to_json() }),
         }
     }
     fn from_json(json: &Json) -> Result<Self, String> {
         match only(json)? {
             ("ok", answer) => T::from_json(answer).map(Ok),
-            ("error", error) => Ok(Err(Error {
-                kind: named(KINDS, error, "kind")?,
-                message: text(error, "message")?,
-            })),
+            ("error", error) => E::from_json(error).map(Err),
             _ => Err(expected("`ok` or `error`", json)),
         }
+    }
+}
+
+impl Refusal for Error {
+    fn to_json(&self) -> Json {
+        json!({ "kind": name(KINDS, self.kind), "message": self.message })
+    }
+    fn from_json(json: &Json) -> Result<Self, String> {
+        Ok(Self { kind: named(KINDS, json, "kind")?, message: text(json, "message")? })
     }
 }
 
@@ -84,10 +96,7 @@ impl Answer for Node {
             Self::Integer(it) => json!(it),
             // Text, so that infinities and every digit survive.
             Self::Double(it) => json!({ "double": it.to_string() }),
-            Self::Bulk(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => json!(text),
-                Err(_) => json!({ "base64": STANDARD.encode(bytes) }),
-            },
+            Self::Bulk(bytes) => bytes_to_json(bytes),
             Self::Simple(it) => json!({ "simple": it }),
             Self::Error(it) => json!({ "error": it }),
             Self::BigNumber(it) => json!({ "big": it }),
@@ -197,6 +206,13 @@ fn named<T: Copy>(words: Words<T>, json: &Json, key: &str) -> Result<T, String> 
 
 fn text(json: &Json, key: &str) -> Result<String, String> {
     json[key].as_str().map(str::to_owned).ok_or_else(|| expected(&format!("text as `{key}`"), json))
+}
+
+fn bytes_to_json(bytes: &[u8]) -> Json {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json!(text),
+        Err(_) => json!({ "base64": STANDARD.encode(bytes) }),
+    }
 }
 
 /// The one member of an object.

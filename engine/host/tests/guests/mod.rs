@@ -25,14 +25,13 @@ const DESCRIBE: &str = "i32.const 1024";
 pub(crate) const OUTPUT: &str = "i32.const 2048";
 
 impl Guest {
-    pub(crate) fn running(run: &'static str) -> Self {
+    pub(crate) const fn running(run: &'static str) -> Self {
         Self { imports: "", parts: "", run, describe: DESCRIBE, pages: 2 }
     }
 
     /// The component.
     pub(crate) fn build(&self) -> Vec<u8> {
-        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/wit");
-        component(&self.module(), &std::fs::read_to_string(wit.join("baton.wit")).unwrap())
+        component(&self.module(), &wit())
     }
 
     /// The core module, as text.
@@ -88,12 +87,23 @@ fn data() -> String {
     )
 }
 
+/// The contract as it stands.
+pub(crate) fn wit() -> String {
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/wit");
+    std::fs::read_to_string(wit.join("baton.wit")).unwrap()
+}
+
 /// A component of a core module in text form and the WIT of its world `plugin`.
 pub(crate) fn component(module: &str, wit: &str) -> Vec<u8> {
+    of_world(module, wit, "plugin")
+}
+
+/// The same of another world.
+pub(crate) fn of_world(module: &str, wit: &str, world: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).unwrap();
     let mut resolve = Resolve::default();
     let package = resolve.push_str("guest.wit", wit).unwrap();
-    let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
     ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }

@@ -7,6 +7,7 @@ use baton_core::run::Taping;
 use baton_core::run::event::{Call, TapeEntry};
 use baton_core::run::fault::Fault;
 use baton_core::workflow::plan::Grants;
+use baton_host::capability::Outside;
 use baton_host::{Attempt, Context, Durable, Host, Options, Plugin, Wall, WallError};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
@@ -46,6 +47,7 @@ pub(crate) fn host(cache: &TempDir) -> Host {
     Host::new(Options {
         cache_dir: cache.path().to_owned(),
         clusters: Vec::new(),
+        outside: Outside::default(),
         memory_bytes_max: 4 << 20,
         fuel_max: 100_000_000,
         attempts_max: 4,

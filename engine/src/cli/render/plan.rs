@@ -7,7 +7,7 @@ use baton_core::Json;
 use super::look::{Look, Tone};
 use super::page::Page;
 use super::words::{clean, clean_lines, count, duration, fit, pairs, span, value};
-use crate::runner::rehearse::view::{Fate, Reach, Rehearsal, StepPlan, Tried};
+use crate::runner::rehearse::view::{Door, Fate, Reach, Rehearsal, StepPlan, Tried};
 
 /// A list or table in an input or an output is cut here: the whole of it is in
 /// `--output json`.
@@ -209,7 +209,11 @@ fn details(page: &mut Page, lead: &str, step: &StepPlan) {
     }
     let label = if step.kind == "workflow" { "params" } else { "input" };
     page.list(lead, label, fields(&step.input));
-    page.list(lead, "reaches", step.reaches.iter().flat_map(reach));
+    page.list(
+        lead,
+        "reaches",
+        step.reaches.iter().flat_map(reach).chain(step.doors.iter().flat_map(door)),
+    );
     if let (true, Some(tried)) = (step.kind == "plugin", &step.tried) {
         page.fact(lead, "bounds", &bounds(tried));
     }
@@ -227,7 +231,8 @@ fn details(page: &mut Page, lead: &str, step: &StepPlan) {
     match &step.undo {
         Some(undo) => {
             let first = format!("{} {}", clean(&undo.plugin), pairs(&undo.input));
-            let reaches = undo.reaches.iter().flat_map(reach);
+            let doors = undo.doors.iter().flat_map(door);
+            let reaches = undo.reaches.iter().flat_map(reach).chain(doors);
             page.list(lead, "undo", std::iter::once(first).chain(reaches));
         }
         None => page.fact(lead, "undo", "nothing takes it back"),
@@ -277,6 +282,16 @@ fn reach(reach: &Reach) -> Vec<String> {
         lines.push(format!("  keys {}", clean(&reach.keys.join(", "))));
     }
     lines.extend(reach.note.iter().map(|note| format!("  {}", clean(note))));
+    lines
+}
+
+/// `http prometheus (only reads): GET /api/v1/query`, and below it where that is.
+fn door(door: &Door) -> Vec<String> {
+    let Door { door, name, at, may, only_reads, note } = door;
+    let reads = if *only_reads { " (only reads)" } else { "" };
+    let mut lines = vec![format!("{door} {}{reads}: {}", clean(name), clean(&may.join(", ")))];
+    lines.extend(at.iter().map(|at| format!("  at {}", clean(at))));
+    lines.extend(note.iter().map(|note| format!("  {}", clean(note))));
     lines
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Row {
     pub(crate) imports: Vec<String>,
     /// Redis commands it asks for.
     pub(crate) redis_commands: Vec<String>,
+    /// What it asks for besides: `HTTP GET`, `exec`, `probe`.
+    pub(crate) asks: Vec<String>,
     /// One line.
     pub(crate) summary: String,
 }
@@ -49,7 +51,7 @@ fn cells(row: &Row) -> Vec<String> {
         list(&row.imports),
         clean(&row.summary),
         // Last, since it is long: a narrow terminal cuts it first.
-        list(&row.redis_commands),
+        list(&[row.redis_commands.as_slice(), &row.asks].concat()),
     ]
 }
 
@@ -69,12 +71,13 @@ mod tests {
             when_interrupted: "rerun",
             imports: vec!["baton:plugin/log".to_owned(), "baton:plugin/redis".to_owned()],
             redis_commands: commands.iter().map(|name| (*name).to_owned()).collect(),
+            asks: commands.iter().map(|_| "HTTP GET".to_owned()).collect(),
             summary: "Asks\x07 who is there.".to_owned(),
         };
         let rows = [row("redis-ping", &["PING"]), row("none", &[])];
         expect![[r"
             PLUGIN      VERSION  SIZE   DIGEST        IMPORTS    SUMMARY                  ASKS FOR
-            redis-ping  1.0.0    57 kB  0123456789ab  log redis  Asks\u{7} who is there.  PING
+            redis-ping  1.0.0    57 kB  0123456789ab  log redis  Asks\u{7} who is there.  PING HTTP GET
             none        1.0.0    57 kB  0123456789ab  log redis  Asks\u{7} who is there.  -
             2 plugins
         "]]

@@ -7,6 +7,7 @@ use baton_core::workflow::plan::{
 };
 
 use super::Kit;
+use super::doors::doors;
 use super::reach::reaches;
 use super::seen::Seen;
 use super::view::{Asks, Fate, StepPlan, Tried, Undo};
@@ -40,6 +41,7 @@ pub(super) fn blank(step: &Step, name: &str) -> StepPlan {
         input: Json::Null,
         missed: Vec::new(),
         reaches: Vec::new(),
+        doors: Vec::new(),
         asks: None,
         waits_ms: None,
         undo: None,
@@ -69,6 +71,7 @@ fn tried(step: &Step) -> Tried {
 /// What a plugin's step reaches, and how it is taken back.
 pub(super) fn call(kit: &Kit, step: &Step, call: &PluginCall, seen: &Seen, told: &mut StepPlan) {
     told.reaches = reaches(&call.grants, seen.params(), &kit.clusters);
+    told.doors = doors(&call.grants, &kit.outside);
     if told.changes {
         let wanted = kit.plugins.get(&call.plugin).map(|plugin| plugin.info().when_interrupted);
         told.when_interrupted = step.when_interrupted.or(wanted).map(interrupted);
@@ -79,6 +82,7 @@ pub(super) fn call(kit: &Kit, step: &Step, call: &PluginCall, seen: &Seen, told:
             .fill(&undo.with)
             .map_or_else(|_| undo.with.source().clone(), |partial| partial.value),
         reaches: reaches(&undo.grants, seen.params(), &kit.clusters),
+        doors: doors(&undo.grants, &kit.outside),
     });
 }
 

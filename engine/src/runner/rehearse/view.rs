@@ -102,6 +102,9 @@ pub struct StepPlan {
     /// What it may reach.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reaches: Vec<Reach>,
+    /// What else it may reach.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doors: Vec<Door>,
     /// What it is: an approval's question or a wait's length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asks: Option<Asks>,
@@ -150,6 +153,25 @@ pub struct Reach {
     pub note: Option<String>,
 }
 
+/// Access besides Redis.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Door {
+    /// `http`, `exec` or `probe`.
+    pub door: &'static str,
+    /// The name in baton.toml.
+    pub name: String,
+    /// Where that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// What it may do there.
+    pub may: Vec<String>,
+    /// Whether nothing can be changed by it.
+    pub only_reads: bool,
+    /// What stands in its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
 /// A question to a person.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Asks {
@@ -189,6 +211,9 @@ pub struct Undo {
     pub input: Json,
     /// What it may reach.
     pub reaches: Vec<Reach>,
+    /// What else it may reach.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doors: Vec<Door>,
 }
 
 impl Rehearsal {

@@ -15,7 +15,8 @@ use baton_core::run::event::{
     Answer, Call, CallClass, Cause, Dedup, Event, Outcome, TapeEntry, Trigger, TriggerKind,
 };
 use baton_core::run::fault::Fault;
-use baton_core::workflow::{Library, PluginFacts, check};
+use baton_core::workflow::{Asks, Library, PluginFacts, check};
+use baton_host::capability::Outside;
 use baton_host::{End, Host, Options, Plugin};
 use serde_json::json;
 use tempfile::TempDir;
@@ -37,6 +38,7 @@ static SANDBOX: LazyLock<(Host, Plugin, TempDir)> = LazyLock::new(|| {
     let host = Host::new(Options {
         cache_dir: cache.path().to_owned(),
         clusters: Vec::new(),
+        outside: Outside::default(),
         memory_bytes_max: 4 << 20,
         fuel_max: 100_000_000,
         attempts_max: 64,
@@ -294,6 +296,7 @@ fn loaded(workflows: &[String]) -> Loaded {
     let facts = PluginFacts {
         // It asks for a command and never sends it.
         redis_commands: Vec::new(),
+        asks: Asks::default(),
         when_interrupted: plugin.info().when_interrupted,
     };
     let library = Library {

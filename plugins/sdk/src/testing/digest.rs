@@ -1,6 +1,7 @@
 //! The digest under which a tape keeps a question: SHA-256 over fields, each its length
 //! (8 bytes, big-endian) and its bytes. `digests.txt` holds the host to the same.
 
+use crate::http;
 use crate::redis::Request;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -50,6 +51,29 @@ pub(super) fn call(cluster: &str, requests: &[Request], timeout_ms: u32) -> Stri
     asking.digest()
 }
 
+/// Of `http.send`.
+pub(super) fn http(endpoint: &str, request: &http::Request, timeout_ms: u32) -> String {
+    let asking = Asking::of("http.send").text(endpoint).text(request.method.word());
+    let asking = asking.text(&request.path).number(&request.headers.len());
+    let headers = request.headers.iter();
+    let asking = headers.fold(asking, |asking, (name, value)| asking.text(name).text(value));
+    asking.field(&request.body).number(&timeout_ms).digest()
+}
+
+/// Of `exec.run`.
+pub(super) fn exec(command: &str, arguments: &[&str], timeout_ms: u32) -> String {
+    let asking = Asking::of("exec.run").text(command).number(&arguments.len());
+    let asking = arguments.iter().fold(asking, |asking, argument| asking.text(argument));
+    asking.number(&timeout_ms).digest()
+}
+
+/// Of `probe.look`.
+pub(super) fn probe(targets: &[&str], timeout_ms: u32) -> String {
+    let asking = Asking::of("probe.look").number(&targets.len());
+    let asking = targets.iter().fold(asking, |asking, target| asking.text(target));
+    asking.number(&timeout_ms).digest()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +104,20 @@ mod tests {
         ];
         let digest = call("bondx", &requests, 1000);
         assert!(include_str!("digests.txt").contains(&digest), "{digest}");
+    }
+
+    #[test]
+    fn calls_of_the_other_doors_are_spelt_as_in_the_list() {
+        let request = http::Request {
+            body: b"{}".to_vec(),
+            ..http::Request::new(http::Method::Post, "/a?b=c").header("accept", "text/plain")
+        };
+        for digest in [
+            http("prometheus", &request, 1000),
+            exec("restart-api", &["api-1"], 1000),
+            probe(&["api", "feed"], 1000),
+        ] {
+            assert!(include_str!("digests.txt").contains(&digest), "{digest}");
+        }
     }
 }

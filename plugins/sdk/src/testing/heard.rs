@@ -1,7 +1,10 @@
 //! What a tape's answers say, as the SDK's own types.
 
+use crate::exec::Output;
+use crate::http::Response;
+use crate::probe::Finding;
 use crate::redis::{ErrorKind, Node, RedisError, Value};
-use crate::{Cluster, Member, MemberKind, Mode};
+use crate::{CallError, Cluster, Member, MemberKind, Mode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
@@ -15,6 +18,61 @@ pub(super) fn called(answer: &Json) -> Result<Called, String> {
 
 pub(super) fn described(answer: &Json) -> Result<Result<Cluster, RedisError>, String> {
     result(answer, cluster)
+}
+
+pub(super) fn http(answer: &Json) -> Result<Result<Response, CallError>, String> {
+    let header = |json: &Json| match json.as_array().map(Vec::as_slice) {
+        Some([Json::String(name), Json::String(value)]) => Ok((name.clone(), value.clone())),
+        _ => Err(expected("a header", json)),
+    };
+    result(answer, |json| {
+        Ok(Response {
+            status: number(json, "status")?,
+            headers: list(&json["headers"], header)?,
+            body: bytes(&json["body"])?,
+        })
+    })
+}
+
+pub(super) fn exec(answer: &Json) -> Result<Result<Output, CallError>, String> {
+    let maybe = |json: &Json, key: &str| match &json[key] {
+        Json::Null => Ok(None),
+        _ => number(json, key).map(Some),
+    };
+    result(answer, |json| {
+        Ok(Output {
+            exit: maybe(json, "exit")?,
+            signal: maybe(json, "signal")?,
+            stdout: bytes(&json["stdout"])?,
+            stderr: bytes(&json["stderr"])?,
+            left_out: json["left_out"].as_u64().ok_or_else(|| expected("left_out", json))?,
+        })
+    })
+}
+
+pub(super) fn probe(answer: &Json) -> Result<Result<Vec<Finding>, CallError>, String> {
+    let finding = |json: &Json| {
+        Ok(Finding {
+            up: json["up"].as_bool().ok_or_else(|| expected("up", json))?,
+            latency_ms: number(json, "latency_ms")?,
+            reason: text(json, "reason")?,
+        })
+    };
+    result(answer, |json| list(json, finding))
+}
+
+fn number<T: TryFrom<i64>>(json: &Json, key: &str) -> Result<T, String> {
+    let number = json[key].as_i64().and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| expected(key, json))
+}
+
+/// Text where it is UTF-8, else `{"base64": …}`.
+fn bytes(json: &Json) -> Result<Vec<u8>, String> {
+    match (json.as_str(), json["base64"].as_str()) {
+        (Some(text), _) => Ok(text.as_bytes().to_vec()),
+        (None, Some(text)) => STANDARD.decode(text).map_err(|error| error.to_string()),
+        (None, None) => Err(expected("bytes", json)),
+    }
 }
 
 fn list<T>(json: &Json, of: impl Fn(&Json) -> Result<T, String>) -> Result<Vec<T>, String> {
@@ -126,6 +184,23 @@ mod tests {
     }
 
     #[test]
+    fn answers_of_the_other_doors_are_read() {
+        let answer = json!({ "ok": { "status": 200, "headers": [["a", "b"]], "body": "ä" } });
+        let response = http(&answer).unwrap().unwrap();
+        assert_eq!((response.status, response.body), (200, "ä".into()));
+        assert_eq!(response.headers, [("a".to_owned(), "b".to_owned())]);
+        let answer = json!({ "ok": { "exit": null, "signal": 9, "stdout": { "base64": "/w==" },
+            "stderr": "", "left_out": 7 } });
+        let output = exec(&answer).unwrap().unwrap();
+        assert_eq!((output.exit, output.signal, output.left_out), (None, Some(9), 7));
+        assert_eq!(output.stdout, [0xff]);
+        let answer = json!({ "ok": [{ "up": true, "latency_ms": 3, "reason": "it is" }] });
+        assert_eq!(probe(&answer).unwrap().unwrap()[0].latency_ms, 3);
+        let answer = json!({ "error": { "kind": "timed-out", "message": "late" } });
+        assert_eq!(probe(&answer), Ok(Err(CallError::new(ErrorKind::TimedOut, "late"))));
+    }
+
+    #[test]
     fn rubbish_is_refused_in_words() {
         for rubbish in [
             json!(null),
@@ -137,6 +212,9 @@ mod tests {
         ] {
             assert!(called(&rubbish).is_err(), "{rubbish}");
             assert!(described(&rubbish).is_err(), "{rubbish}");
+            assert!(http(&rubbish).is_err(), "{rubbish}");
+            assert!(exec(&rubbish).is_err(), "{rubbish}");
+            assert!(probe(&rubbish).is_err(), "{rubbish}");
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use super::digest::{self, Asking};
 use super::heard;
+use crate::exec::Output;
+use crate::http;
+use crate::probe::Finding;
 use crate::redis::{RedisError, Request, Value};
-use crate::{Cluster, Context, Done, Fault, FaultKind, Host, Level, Plugin};
+use crate::{CallError, Cluster, Context, Done, Fault, FaultKind, Host, Level, Plugin};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use std::fmt;
@@ -267,6 +270,32 @@ impl Host for Tape {
             })
             .collect();
         heard::called(self.heard("redis.call", &digest, &asked)).expect(BROKEN)
+    }
+
+    fn http(
+        &mut self,
+        endpoint: &str,
+        request: &http::Request,
+        timeout_ms: u32,
+    ) -> Result<http::Response, CallError> {
+        let digest = digest::http(endpoint, request, timeout_ms);
+        let asked = format!("{endpoint}> {} {}", request.method.word(), request.path);
+        heard::http(self.heard("http.send", &digest, &asked)).expect(BROKEN)
+    }
+
+    fn exec(
+        &mut self,
+        command: &str,
+        arguments: &[&str],
+        timeout_ms: u32,
+    ) -> Result<Output, CallError> {
+        let digest = digest::exec(command, arguments, timeout_ms);
+        heard::exec(self.heard("exec.run", &digest, &(command, arguments))).expect(BROKEN)
+    }
+
+    fn probe(&mut self, targets: &[&str], timeout_ms: u32) -> Result<Vec<Finding>, CallError> {
+        let digest = digest::probe(targets, timeout_ms);
+        heard::probe(self.heard("probe.look", &digest, &targets)).expect(BROKEN)
     }
 }
 

@@ -33,7 +33,8 @@ fn input(plan: &Plan, run: &Run, attempt: AttemptId) -> crate::Json {
 #[test]
 fn params_fill_the_input_and_the_cluster_of_a_grant() {
     let with = template(json!({ "cluster": "${params.cluster}", "force": "${params.force}" }));
-    let grants = Grants { redis: vec![grant("${params.cluster}"), grant("other")] };
+    let grants =
+        Grants { redis: vec![grant("${params.cluster}"), grant("other")], ..Grants::default() };
     let action = Action::Plugin(PluginCall { with, grants, ..call() });
     let plan = plan(vec![Step { action, ..plugin("a", &[]) }]);
     let stage = Stage::new(&plan, None);
@@ -52,7 +53,7 @@ fn params_fill_the_input_and_the_cluster_of_a_grant() {
 
 #[test]
 fn a_grant_is_filled_with_text_only() {
-    let grants = Grants { redis: vec![grant("${params.force}")] };
+    let grants = Grants { redis: vec![grant("${params.force}")], ..Grants::default() };
     let action = Action::Plugin(PluginCall { grants, ..call() });
     let plan = plan(vec![Step { action, ..plugin("a", &[]) }]);
     let stage = Stage::new(&plan, None);

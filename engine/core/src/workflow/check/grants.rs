@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sight::unknown_param;
-use super::{Library, PluginFacts, bad_dashed_name};
-use crate::workflow::document::{GrantDoc, Span, Text};
+use super::{Library, PluginFacts, bad_dashed_name, doors};
+use crate::workflow::document::{GrantDoc, GrantsDoc, Span, Text};
 use crate::workflow::flaw::Flaw;
-use crate::workflow::plan::{Grants, Param, ParamKind, RedisGrant};
+use crate::workflow::plan::{Grants, HttpGrant, Param, ParamKind, RedisGrant};
 
 /// What a granted `@read` does not stand for: itself asked for by name is found by
 /// name, and KEYS reads, but walks the whole key space in one go.
@@ -15,11 +15,11 @@ const BEYOND_READ: [&str; 2] = ["@read", "KEYS"];
 /// Turns grants as written into grants; upper case, and a cluster that is a name
 /// or exactly `${params.NAME}`.
 pub(super) fn grants(
-    documents: &[GrantDoc],
+    documents: &GrantsDoc,
     params: &BTreeMap<String, Param>,
     flaws: &mut Vec<Flaw>,
 ) -> Grants {
-    let grant = |document: &GrantDoc| {
+    let mut grant = |document: &GrantDoc| {
         let nodes = document.nodes.as_deref().unwrap_or_default();
         let commands = document.commands.as_deref().unwrap_or_default();
         let values = |texts: &[Text]| texts.iter().map(|text| text.value.clone()).collect();
@@ -36,7 +36,12 @@ pub(super) fn grants(
             keys: values(&document.keys),
         }
     };
-    Grants { redis: documents.iter().map(grant).collect() }
+    Grants {
+        redis: documents.redis.iter().map(&mut grant).collect(),
+        http: documents.http.iter().map(|it| doors::http(it, flaws)).collect(),
+        exec: documents.exec.iter().map(|it| doors::exec(it, flaws)).collect(),
+        probe: documents.probe.iter().map(|it| doors::probe(it, flaws)).collect(),
+    }
 }
 
 fn cluster(text: &Text, params: &BTreeMap<String, Param>, flaws: &mut Vec<Flaw>) -> String {
@@ -122,11 +127,12 @@ fn check_key(text: &Text) -> Option<Flaw> {
 pub(super) fn check_enough(
     plugin: &Text,
     facts: &PluginFacts,
-    documents: &[GrantDoc],
+    documents: &GrantsDoc,
     granted: &Grants,
     library: &Library,
     flaws: &mut Vec<Flaw>,
 ) {
+    doors::check_enough(plugin, facts, documents, granted, flaws);
     let have: BTreeSet<&str> =
         granted.redis.iter().flat_map(|grant| &grant.commands).map(String::as_str).collect();
     let lacking: Vec<&str> = facts
@@ -145,7 +151,7 @@ pub(super) fn check_enough(
         format!("plugin `{}` asks for what is not granted: {}", plugin.value, lacking.join(", "));
     let span: Span;
     let help;
-    if let [first, ..] = documents {
+    if let [first, ..] = documents.redis.as_slice() {
         span = first.commands_span.clone().unwrap_or(plugin.span.clone());
         let first =
             granted.redis.first().map(|grant| grant.commands.as_slice()).unwrap_or_default();
@@ -172,4 +178,6 @@ fn is_granted(asked: &str, have: &BTreeSet<&str>, library: &Library) -> bool {
 pub(super) fn only_reads(granted: &Grants, library: &Library) -> bool {
     let reads = |command: &String| command == "@read" || (library.is_read)(command);
     granted.redis.iter().flat_map(|grant| &grant.commands).all(reads)
+        && granted.http.iter().all(HttpGrant::reads)
+        && granted.exec.iter().all(|grant| grant.only_reads)
 }

@@ -11,7 +11,7 @@ use super::{Checker, Flawed, bad_dotted_name};
 use crate::Millis;
 use crate::limits::{ITEMS_MAX, WAIT_MS_MAX};
 use crate::workflow::document::{
-    ActionDoc, ApprovalDoc, Document, GrantDoc, Literal, RetryDoc, StepDoc, Text,
+    ActionDoc, ApprovalDoc, Document, GrantsDoc, Literal, RetryDoc, StepDoc, Text,
 };
 use crate::workflow::flaw::{Flaw, did_you_mean};
 use crate::workflow::plan::{
@@ -188,7 +188,7 @@ impl Checker<'_> {
     fn plugin(
         &self,
         plugin: &Text,
-        documents: &[GrantDoc],
+        documents: &GrantsDoc,
         sight: &Sight<'_>,
         flaws: &mut Vec<Flaw>,
     ) -> crate::workflow::plan::Grants {

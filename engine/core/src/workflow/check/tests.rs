@@ -22,6 +22,7 @@ fn is_read(command: &str) -> bool {
 fn plugin(commands: &[&str]) -> PluginFacts {
     PluginFacts {
         redis_commands: commands.iter().map(ToString::to_string).collect(),
+        asks: Asks::default(),
         when_interrupted: WhenInterrupted::Rerun,
     }
 }
@@ -157,6 +158,27 @@ fn a_container_granted_covers_its_subcommands_and_keys_is_never_read() {
     let refused = "plugin `x` asks for what is not granted: ";
     assert_eq!(step("['CONFIG|SET', '@read']"), Some(format!("{refused}KEYS")));
     assert_eq!(step("['@read', 'KEYS']"), Some(format!("{refused}CONFIG|SET")));
+}
+
+#[test]
+fn g7_a_step_only_reads_if_every_door_of_it_does() {
+    let reads = |grants: &str| {
+        let source = format!(
+            "[steps.a]\nplugin = 'redis-ping'\n[steps.a.grants]\n\
+            redis = [{{ cluster = 'c', nodes = ['data'], commands = ['PING'] }}]\n{grants}"
+        );
+        plan(&source).step(StepId(0)).changes_nothing()
+    };
+    let http = |methods: &str, more: &str| {
+        reads(&format!("http = [{{ endpoint = 'e', methods = {methods}, paths = ['/**']{more} }}]"))
+    };
+    assert!(reads("probe = [{ targets = ['api'] }]"));
+    assert!(http("['GET', 'HEAD']", ""));
+    assert!(!http("['GET', 'PUT']", ""));
+    assert!(http("['GET', 'POST']", ", only_reads = true"));
+    assert!(!reads("exec = [{ commands = ['df'] }]"));
+    assert!(reads("exec = [{ commands = ['df'], only_reads = true }]"));
+    assert!(!reads("exec = [{ commands = ['df'], only_reads = true }, { commands = ['rm'] }]"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `[steps.<name>]` as written.
 
+use super::grants::GrantsDoc;
 use super::read::{At, Fields, Reader, Span};
 use super::text::{Literal, Text};
 use crate::Millis;
@@ -16,7 +17,7 @@ pub(in crate::workflow) struct StepDoc {
     pub(in crate::workflow) needs: Vec<Text>,
     pub(in crate::workflow) when: Option<Text>,
     pub(in crate::workflow) with: Option<Literal>,
-    pub(in crate::workflow) grants: Vec<GrantDoc>,
+    pub(in crate::workflow) grants: GrantsDoc,
     pub(in crate::workflow) timeout: Option<At<Millis>>,
     pub(in crate::workflow) retry: Option<RetryDoc>,
     pub(in crate::workflow) until: Option<Text>,
@@ -62,19 +63,8 @@ pub(in crate::workflow) struct ApprovalDoc {
 pub(in crate::workflow) struct PluginDoc {
     pub(in crate::workflow) plugin: Option<Text>,
     pub(in crate::workflow) with: Option<Literal>,
-    pub(in crate::workflow) grants: Vec<GrantDoc>,
+    pub(in crate::workflow) grants: GrantsDoc,
     pub(in crate::workflow) span: Span,
-}
-
-/// One entry of `grants.redis`.
-#[derive(Debug)]
-pub(in crate::workflow) struct GrantDoc {
-    pub(in crate::workflow) cluster: Option<Text>,
-    pub(in crate::workflow) nodes: Option<Vec<Text>>,
-    pub(in crate::workflow) commands: Option<Vec<Text>>,
-    /// Where `commands` stands, to say what is missing there.
-    pub(in crate::workflow) commands_span: Option<Span>,
-    pub(in crate::workflow) keys: Vec<Text>,
 }
 
 /// `retry = { … }`
@@ -139,7 +129,7 @@ impl StepDoc {
             needs: fields.texts("needs", reader).unwrap_or_default(),
             when: fields.text("when", reader),
             with: fields.table("with", reader),
-            grants: GrantDoc::read_all(&mut fields, reader),
+            grants: GrantsDoc::read(&mut fields, reader),
             timeout: fields.duration("timeout", 1, reader),
             retry: RetryDoc::read(&mut fields, reader),
             until: fields.text("until", reader),
@@ -220,46 +210,12 @@ impl PluginDoc {
         let read = Self {
             plugin: fields.text("plugin", reader),
             with: fields.table("with", reader),
-            grants: GrantDoc::read_all(&mut fields, reader),
+            grants: GrantsDoc::read(&mut fields, reader),
             span: parent.key_span("undo").unwrap_or(value.span()),
         };
         fields.require("plugin", "plugin = \"…\"", reader);
         fields.finish(reader);
         Some(read)
-    }
-}
-
-impl GrantDoc {
-    fn read_all(parent: &mut Fields<'_, '_>, reader: &mut Reader<'_>) -> Vec<Self> {
-        let Some(value) = parent.take("grants") else { return Vec::new() };
-        let Some(mut grants) = Fields::of(value, "grants", "`grants`", reader) else {
-            return Vec::new();
-        };
-        let redis = grants.take("redis");
-        grants.finish(reader);
-        let items = redis.map(|redis| reader.items_of("redis", redis)).unwrap_or_default();
-        let mut all = Vec::new();
-        for item in items {
-            let Some(mut fields) = Fields::of(item, "redis", "a Redis grant", reader) else {
-                continue;
-            };
-            all.push(Self {
-                cluster: fields.text("cluster", reader),
-                nodes: fields.texts("nodes", reader),
-                commands: fields.texts("commands", reader),
-                commands_span: fields.key_span("commands"),
-                keys: fields.texts("keys", reader).unwrap_or_default(),
-            });
-            fields.require("cluster", "cluster = \"${params.cluster}\"", reader);
-            fields.require(
-                "nodes",
-                "nodes = [\"data\"] (or \"sentinels\", or \"host:port\")",
-                reader,
-            );
-            fields.require("commands", "commands = [\"@read\"]", reader);
-            fields.finish(reader);
-        }
-        all
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the operator said of a cluster, secrets resolved.
 
-use std::fmt;
+use crate::capability::secret::Secret;
+use crate::capability::tls::Tls;
 
 /// One Redis deployment: a master, its replicas and their Sentinels.
 #[derive(Clone, Debug)]
@@ -49,36 +50,4 @@ pub struct Auth {
     pub username: Option<String>,
     /// Password; none: no AUTH is sent.
     pub password: Option<Secret>,
-}
-
-/// TLS of a cluster.
-#[derive(Clone, Debug, Default)]
-pub struct Tls {
-    /// PEM of the certificate authority; none: the system's.
-    pub ca_pem: Option<Vec<u8>>,
-    /// Client certificate and key, PEM.
-    pub client_pem: Option<(Vec<u8>, Secret)>,
-    /// Do not check the server's name and certificate. For drills only.
-    pub insecure: bool,
-}
-
-/// Text that never shows itself.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-    /// The text, for the one place that sends it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }

@@ -152,13 +152,13 @@ impl View<'_> {
     }
 
     fn grants(&self, cluster: &str) -> Vec<super::RedisGrant> {
-        self.caller.grants.iter().filter(|grant| grant.cluster == cluster).cloned().collect()
+        self.caller.grants.redis.iter().filter(|grant| grant.cluster == cluster).cloned().collect()
     }
 
     /// The cluster, if the step was granted anything on it: whether there is one
     /// that it was not granted is not the guest's business.
     fn known(&self, name: &str) -> Outcome<std::sync::Arc<Known>> {
-        if !self.caller.grants.iter().any(|grant| grant.cluster == name) {
+        if !self.caller.grants.redis.iter().any(|grant| grant.cluster == name) {
             return Err(grant::ungranted(&self.caller.context.step, name));
         }
         self.state.clusters.find(name).ok_or_else(|| {

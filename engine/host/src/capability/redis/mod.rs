@@ -22,7 +22,6 @@ mod session;
 mod table;
 #[cfg(test)]
 mod tests;
-mod tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,12 +31,15 @@ use tokio::sync::Mutex;
 use tokio_rustls::rustls::ClientConfig;
 use wasmtime::component::{HasData, Linker};
 
+use crate::capability::tls;
 use crate::guest::{Caller, wit};
 use connection::Connection;
 use session::Session;
 
+pub use crate::capability::secret::Secret;
+pub use crate::capability::tls::Tls;
 pub use class::is_read;
-pub use cluster::{Auth, Cluster, Mode, Secret, Tls};
+pub use cluster::{Auth, Cluster, Mode};
 
 /// A cluster of baton.toml, its certificates read.
 pub(crate) struct Known {

@@ -3,8 +3,15 @@
 use proptest::prelude::*;
 
 use super::super::answer::{Answer, read, write};
+use crate::guest::wit::exec::Output;
+use crate::guest::wit::http::{Header, Response};
+use crate::guest::wit::probe::Finding;
 use crate::guest::wit::redis::{Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node};
+use crate::guest::wit::types;
 
+type Sent = Result<Response, types::Error>;
+type Ran = Result<Output, types::Error>;
+type Looked = Result<Vec<Finding>, types::Error>;
 type Called = Result<Vec<Result<Vec<Vec<Node>>, Error>>, Error>;
 
 fn node() -> impl Strategy<Value = Node> {
@@ -69,6 +76,50 @@ fn cluster() -> impl Strategy<Value = Cluster> {
     )
 }
 
+fn door_error() -> impl Strategy<Value = types::Error> {
+    use types::ErrorKind;
+    let kinds = [
+        ErrorKind::Denied,
+        ErrorKind::NotFound,
+        ErrorKind::Refused,
+        ErrorKind::Unreachable,
+        ErrorKind::TimedOut,
+        ErrorKind::Closed,
+        ErrorKind::Protocol,
+        ErrorKind::Limit,
+        ErrorKind::Internal,
+        ErrorKind::InDoubt,
+    ];
+    (proptest::sample::select(kinds.to_vec()), ".*")
+        .prop_map(|(kind, message)| types::Error { kind, message })
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let header = (".*", ".*").prop_map(|(name, value)| Header { name, value });
+    let headers = prop::collection::vec(header, 0..4);
+    let response = (any::<u16>(), headers, any::<Vec<u8>>());
+    let response = response.prop_map(|(status, headers, body)| Response { status, headers, body });
+    prop_oneof![response.prop_map(Ok), door_error().prop_map(Err)]
+}
+
+fn ran() -> impl Strategy<Value = Ran> {
+    let parts = (any::<Option<i32>>(), any::<Option<i32>>(), any::<Vec<u8>>(), ".*", any::<u64>());
+    let output = parts.prop_map(|(exit, signal, stdout, stderr, left_out)| Output {
+        exit,
+        signal,
+        stdout,
+        stderr: stderr.into_bytes(),
+        left_out,
+    });
+    prop_oneof![output.prop_map(Ok), door_error().prop_map(Err)]
+}
+
+fn looked() -> impl Strategy<Value = Looked> {
+    let finding = (any::<bool>(), any::<u32>(), ".*");
+    let finding = finding.prop_map(|(up, latency_ms, reason)| Finding { up, latency_ms, reason });
+    prop_oneof![prop::collection::vec(finding, 0..4).prop_map(Ok), door_error().prop_map(Err)]
+}
+
 /// Clusters have no equality of their own in the bindings' public part.
 fn same<T: Answer + PartialEq + std::fmt::Debug>(answer: &T) {
     let text = write(answer);
@@ -82,6 +133,13 @@ proptest! {
         same(&Ok::<Cluster, Error>(cluster));
         same(&at);
         same(&());
+    }
+
+    #[test]
+    fn so_do_those_of_the_other_doors(sent in sent(), ran in ran(), looked in looked()) {
+        same(&sent);
+        same(&ran);
+        same(&looked);
     }
 
     #[test]
@@ -103,6 +161,9 @@ proptest! {
         let _ = read::<Called>(&json);
         let _ = read::<Vec<Node>>(&json);
         let _ = read::<Result<Cluster, Error>>(&json);
+        let _ = read::<Sent>(&json);
+        let _ = read::<Ran>(&json);
+        let _ = read::<Looked>(&json);
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use baton_core::run::Taping;
 use baton_core::run::event::{Call, CallClass, TapeEntry};
-use baton_core::workflow::plan::RedisGrant;
+use baton_core::workflow::plan::{Grants, RedisGrant};
 use futures::future::BoxFuture;
 
 use super::table::names;
@@ -140,7 +140,12 @@ impl Attempt {
         let wall: Arc<dyn Wall> = Arc::clone(&journal) as Arc<dyn Wall>;
         Self {
             state: State::new(Arc::new(Clusters::new(vec![cluster]).unwrap())),
-            caller: Caller::new(Arc::new(context), grants.into(), wall, Tape::new(taping)),
+            caller: Caller::new(
+                Arc::new(context),
+                Grants { redis: grants, ..Grants::default() },
+                wall,
+                Tape::new(taping),
+            ),
             journal,
         }
     }

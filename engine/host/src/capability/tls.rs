@@ -1,4 +1,4 @@
-//! TLS of a cluster, with rustls and ring.
+//! TLS towards servers of baton.toml, with rustls and ring.
 
 use std::sync::Arc;
 
@@ -13,13 +13,24 @@ use tokio_rustls::rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-use super::cluster::Tls;
+use super::secret::Secret;
+
+/// TLS towards a server.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// PEM of the certificate authority; none: the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Client certificate and key, PEM.
+    pub client_pem: Option<(Vec<u8>, Secret)>,
+    /// Do not check the server's name and certificate. For drills only.
+    pub insecure: bool,
+}
 
 /// Reads certificates and keys.
 ///
 /// # Errors
 /// What is wrong with which file, for the operator.
-pub(super) fn config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
+pub(crate) fn config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

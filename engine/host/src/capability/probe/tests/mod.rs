@@ -1,0 +1,230 @@
+//! Looks at servers that behave as they should or not.
+#![allow(clippy::unwrap_used, reason = "a test may stop at once")]
+
+use std::time::{Duration, Instant};
+
+use baton_core::run::Taping;
+use baton_core::workflow::plan::{Grants, ProbeGrant};
+use futures::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpListener;
+use tokio_tungstenite::accept_async;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::{Address, Look, Target, Targets, Tls, Url, View};
+use crate::capability::lab::{Act, CA, Journal, Server, caller};
+use crate::guest::wit::probe::{Finding, Host as _};
+use crate::guest::wit::types::{Error, ErrorKind};
+
+/// For what would otherwise never end; far above what a busy machine needs.
+const SOON: Duration = Duration::from_secs(15);
+
+fn target(name: &str, look: Look) -> Target {
+    Target { name: name.to_owned(), look, timeout_ms: 300 }
+}
+
+fn tcp(address: &str) -> Look {
+    Look::Tcp(Address::parse(address).unwrap())
+}
+
+fn http(address: &str, statuses: &[u16], contains: Option<&str>) -> Look {
+    Look::Http {
+        url: Url::parse(&format!("http://{address}/healthz"), ["http", "https"]).unwrap(),
+        tls: Tls::default(),
+        statuses: statuses.to_vec(),
+        contains: contains.map(str::to_owned),
+    }
+}
+
+fn web_socket(address: &str) -> Look {
+    let url = Url::parse(&format!("ws://{address}/feed"), ["ws", "wss"]).unwrap();
+    Look::WebSocket { url, tls: Tls::default() }
+}
+
+async fn look_at(
+    targets: Vec<Target>,
+    granted: &[&str],
+    asked: &[&str],
+) -> Result<Vec<Finding>, Error> {
+    let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let probe = vec![ProbeGrant { targets: list(granted) }];
+    let grants = Grants { probe, ..Grants::default() };
+    let (mut caller, journal) = caller(grants, Journal::default(), Taping::Record);
+    let targets = Targets::new(targets).unwrap();
+    let begun = Instant::now();
+    let found = View { targets: &targets, caller: &mut caller }.look(list(asked), 60_000).await;
+    assert!(begun.elapsed() < SOON);
+    assert_eq!(journal.told(), Vec::<String>::new(), "a look changes nothing");
+    found.unwrap()
+}
+
+/// One look; the reason with the address taken out.
+async fn seen(look: Look, address: &str) -> (bool, String) {
+    let finding = look_at(vec![target("it", look)], &["it"], &["it"]).await.unwrap().remove(0);
+    (finding.up, finding.reason.replace(address, "it"))
+}
+
+/// The address of nobody.
+async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn a_port_that_accepts_is_up() {
+    let server = Server::start(&[Act::Hold]).await;
+    let (up, reason) = seen(tcp(&server.address), &server.address).await;
+    assert_eq!((up, reason.as_str()), (true, "it accepts connections"));
+    let address = nobody().await;
+    let (up, reason) = seen(tcp(&address), &address).await;
+    assert_eq!(
+        (up, reason.as_str()),
+        (false, "it refused the connection: no process listens there")
+    );
+}
+
+#[tokio::test]
+async fn a_page_is_up_if_it_says_what_it_should() {
+    let server = Server::answering("200 OK", "status: ready").await;
+    let other = Server::answering("503 Service Unavailable", "no").await;
+    for (server, statuses, contains, up, reason) in [
+        (&server, &[][..], None, true, "it answers 200 OK"),
+        (&server, &[][..], Some("ready"), true, "it answers 200 OK with \"ready\""),
+        (&server, &[][..], Some("fine"), false, "it answers 200 OK, but without \"fine\""),
+        (&server, &[204][..], None, false, "it answers 200 OK"),
+        (&other, &[][..], None, false, "it answers 503 Service Unavailable"),
+        (&other, &[503][..], None, true, "it answers 503 Service Unavailable"),
+    ] {
+        let address = &server.address;
+        let found = seen(http(address, statuses, contains), address).await;
+        assert_eq!(found, (up, reason.to_owned()));
+    }
+    assert!(server.asked()[0].starts_with("GET /healthz HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn g7_a_page_that_is_slow_endless_or_no_page_is_down_in_time() {
+    let head = Act::Say("HTTP/1.1 200 OK\r\n\r\n".to_owned());
+    for (acts, told) in [
+        (vec![Act::Hold], "in time"),
+        (vec![head.clone(), Act::Drip], "in time"),
+        (vec![head, Act::Flood("xxxxxxxxxxxxxxxx", 1 << 20)], "more than"),
+        (vec![Act::Say("+PONG\r\n".to_owned())], "what is no HTTP"),
+        (vec![], "broke"),
+    ] {
+        let server = Server::start(&acts).await;
+        let (up, reason) = seen(http(&server.address, &[], None), &server.address).await;
+        assert!(!up && reason.contains(told), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn tls_is_verified() {
+    let page = Act::Say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned());
+    let server = Server::secure(&[page]).await;
+    let look = |host: &str| {
+        let address = server.address.replace("127.0.0.1", host);
+        let url = Url::parse(&format!("https://{address}"), ["http", "https"]).unwrap();
+        let tls = Tls { ca_pem: Some(CA.to_vec()), ..Tls::default() };
+        Look::Http { url, tls, statuses: Vec::new(), contains: None }
+    };
+    assert!(seen(look("127.0.0.1"), &server.address).await.0);
+    let (up, reason) = seen(look("localhost"), &server.address).await;
+    assert!(!up && reason.contains("TLS with it failed"), "{reason}");
+}
+
+/// A feed that says `before` each handshake's end, then answers pings, or not.
+async fn feed(before: usize, answers: bool) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let task = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = accept_async(stream).await.unwrap();
+        for _ in 0..before {
+            if socket.send(Message::text("tick")).await.is_err() {
+                return;
+            }
+        }
+        if answers {
+            // Reading answers pings.
+            while let Some(Ok(_)) = socket.next().await {}
+        } else {
+            std::future::pending::<()>().await;
+        }
+    });
+    (address, task)
+}
+
+#[tokio::test]
+async fn a_web_socket_is_up_once_it_answers_a_ping() {
+    for before in [0, 100] {
+        let (address, task) = feed(before, true).await;
+        let found = seen(web_socket(&address), &address).await;
+        assert_eq!(found, (true, "it speaks WebSocket and answers a ping".to_owned()));
+        task.abort();
+    }
+}
+
+#[tokio::test]
+async fn g7_a_web_socket_that_is_silent_babbles_or_is_none_is_down_in_time() {
+    let (silent, task) = feed(0, false).await;
+    let (up, reason) = seen(web_socket(&silent), &silent).await;
+    assert!(!up && reason.contains("in time"), "{reason}");
+    task.abort();
+    let (babbling, task) = feed(100_000, false).await;
+    let (up, reason) = seen(web_socket(&babbling), &babbling).await;
+    assert!(!up && reason.contains("1000 messages without answering"), "{reason}");
+    task.abort();
+    let wrong_key = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+                     Connection: Upgrade\r\nSec-WebSocket-Accept: AAAA\r\n\r\n";
+    let say = |text: &str| Act::Say(text.to_owned());
+    for (acts, told) in [
+        (vec![say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")], "it answers 404"),
+        (vec![say(wrong_key)], "the WebSocket handshake failed"),
+        (vec![say("nonsense\r\n\r\n")], "the WebSocket handshake failed"),
+        (vec![say("HTTP/1.1 101 X\r\nA: "), Act::Drip], "in time"),
+        (vec![say("HTTP/1.1 101 X\r\n"), Act::Flood("X: y\r\n", 1 << 20)], "handshake failed"),
+        (vec![Act::Hold], "in time"),
+        (vec![], "the WebSocket handshake failed"),
+    ] {
+        let server = Server::start(&acts).await;
+        let (up, reason) = seen(web_socket(&server.address), &server.address).await;
+        assert!(!up && reason.contains(told), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn many_are_looked_at_at_once_and_told_in_order() {
+    let up = Server::start(&[Act::Hold]).await;
+    let silent = Server::start(&[Act::Hold]).await;
+    let names: Vec<String> = (0..40).map(|number| format!("silent-{number}")).collect();
+    let mut targets = vec![target("up", tcp(&up.address))];
+    targets.extend(names.iter().map(|name| target(name, http(&silent.address, &[], None))));
+    let mut asked: Vec<&str> = names.iter().map(String::as_str).collect();
+    asked.insert(7, "up");
+    let begun = Instant::now();
+    let found = look_at(targets, &asked, &asked).await.unwrap();
+    let state: Vec<bool> = found.iter().map(|finding| finding.up).collect();
+    assert_eq!(state.iter().filter(|up| **up).count(), 1);
+    assert!(state[7] && found[7].latency_ms < 300, "{:?}", found[7]);
+    assert!((250..5_000).contains(&found[0].latency_ms), "{:?}", found[0]);
+    assert!(begun.elapsed() < Duration::from_secs(6), "one after the other takes 12 s");
+}
+
+#[tokio::test]
+async fn g7_what_was_not_granted_is_not_looked_at() {
+    let server = Server::start(&[]).await;
+    let targets =
+        || vec![target("mine", tcp(&server.address)), target("yours", tcp(&server.address))];
+    for other in ["yours", "nobodys"] {
+        let error = look_at(targets(), &["mine"], &["mine", other]).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Denied);
+        let told = format!(
+            "step \"try\" may not look at {other}: add \"{other}\" to grants.probe.targets of the step"
+        );
+        assert_eq!(error.message, told);
+    }
+    let error = look_at(targets(), &["lost"], &["lost"]).await.unwrap_err();
+    assert_eq!(error.message, "baton.toml has no target lost: add [probe.lost]");
+    let many = vec!["mine"; 65];
+    assert_eq!(look_at(targets(), &["mine"], &many).await.unwrap_err().kind, ErrorKind::Limit);
+}
