@@ -32,6 +32,7 @@ const PAGE: usize = 4096;
 pub(crate) fn host(folder: &Path) -> Result<Host> {
     Ok(Host::new(Options {
         cache_dir: folder.join("cache"),
+        lineage_dir: None,
         clusters: Vec::new(),
         memory_bytes_max: 64 << 20,
         fuel_max: 10_000_000_000,

@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
-use crate::capability::redis::{Cluster, Clusters};
+use crate::capability::redis::{Cluster, Clusters, Keeper};
 use crate::plugin::{self, Cache, Plugin};
 use crate::tape::{Divergence, Tape};
 use crate::{call, engine, limits};
@@ -29,6 +29,8 @@ pub const TAPE_VERSION: u32 = 1;
 pub struct Options {
     /// Compiled plugins are kept here, by digest and wasmtime version.
     pub cache_dir: PathBuf,
+    /// What Redis nodes said of themselves is kept here; none: in memory only.
+    pub lineage_dir: Option<PathBuf>,
     /// Clusters of baton.toml.
     pub clusters: Vec<Cluster>,
     /// Linear memory of one attempt, in bytes.
@@ -210,7 +212,7 @@ impl Host {
                 format!("compiled plugins cannot be kept here ({error}): make it a folder of ours, or set `data` under [paths]"),
             )
         })?;
-        let clusters = Clusters::new(options.clusters)
+        let clusters = Clusters::new(options.clusters, &Keeper::new(options.lineage_dir))
             .map_err(|(cluster, message)| at(&format!("clusters.{cluster}"), message))?;
         Ok(Self(Arc::new(Inner {
             engine,

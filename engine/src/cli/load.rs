@@ -42,6 +42,7 @@ pub(super) fn data_folder(config: &Config) -> Result<(), Failure> {
 pub(super) fn host(config: &Config, clusters: Vec<Cluster>) -> Result<Host, Failure> {
     let options = Options {
         cache_dir: cache(config)?,
+        lineage_dir: config.paths.data.is_dir().then(|| config.paths.data.join("lineage")),
         clusters,
         memory_bytes_max: config.limits.memory_bytes_max,
         fuel_max: config.limits.fuel_max,

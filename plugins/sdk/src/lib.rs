@@ -21,7 +21,7 @@ pub mod testing;
 pub mod wasm;
 
 pub use fault::{Fault, FaultKind};
-pub use host::{Cluster, Context, Done, Host, Level, Member, MemberKind, Mode};
+pub use host::{Cluster, Context, Done, Host, Level, Member, MemberKind, Mode, Sample};
 pub use plugin::{About, Plugin, input_schema, output_schema, run_json};
 pub use schemars::JsonSchema;
 pub use serde_json::json;

@@ -4,6 +4,9 @@ use baton_plugin::JsonSchema;
 use baton_plugin::redis::{Command, ErrorKind, Info, RedisError, Value};
 use serde::{Deserialize, Serialize};
 
+/// Where CONFIG GET stands in [`Node::all_questions`].
+const FENCE: usize = 6;
+
 /// How a node met our connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -67,9 +70,18 @@ pub struct Node {
     pub connected_replicas: Option<i64>,
     /// Attached replicas near enough for `min-replicas-to-write`; only if that is set.
     pub min_replicas_good: Option<i64>,
+    /// `min-replicas-to-write`; only where it was asked ([`crate::Scope::Whole`]).
+    #[serde(default)]
+    pub min_replicas: Option<i64>,
     /// Why it cannot take writes, as far as can be seen without writing.
     pub write_stalled: Option<String>,
 }
+
+/// What Baton sets `min-replicas-to-write` to on a master that must take no more
+/// writes. No cluster has so many replicas, so every write is refused with
+/// NOREPLICAS, within a millisecond and, after CONFIG REWRITE, across restarts
+/// (tried on Redis 7.0.15).
+pub const FENCE_REPLICAS: i64 = 100;
 
 impl Node {
     /// What to ask a data node. All of it is answered while loading.
@@ -79,7 +91,13 @@ impl Node {
             .into()
     }
 
-    /// Reads the answers to [`Node::questions`].
+    /// [`Node::questions`], whether it has memory left, and whether we have fenced it.
+    pub fn all_questions() -> Vec<Command> {
+        let more = ["INFO memory", "CONFIG GET min-replicas-to-write"].map(Command::line);
+        Self::questions().into_iter().chain(more).collect()
+    }
+
+    /// Reads the answers to [`Node::questions`] or [`Node::all_questions`].
     pub fn read(address: &str, answers: &Result<Vec<Value>, RedisError>) -> Self {
         match answers {
             Ok(values) => Self::from_values(address, values),
@@ -125,6 +143,7 @@ impl Node {
             keys: None,
             connected_replicas: None,
             min_replicas_good: None,
+            min_replicas: None,
             write_stalled: None,
         }
     }
@@ -132,7 +151,7 @@ impl Node {
     fn from_values(address: &str, values: &[Value]) -> Self {
         let complaint = values.iter().find_map(Value::error).map(str::to_owned);
         let mut all = Info::default();
-        for value in values.get(1..5).unwrap_or_default() {
+        for value in values.iter().skip(1) {
             if let Some(info) = Info::from_value(value) {
                 all.extend(info);
             }
@@ -179,6 +198,9 @@ impl Node {
             keys: keys(&all, values.get(4)),
             connected_replicas: all.int("connected_slaves"),
             min_replicas_good: all.int("min_slaves_good_slaves"),
+            min_replicas: values
+                .get(FENCE)
+                .and_then(|it| it.field("min-replicas-to-write")?.int()),
         }
     }
 
@@ -190,6 +212,11 @@ impl Node {
     /// It answered and says it is a replica.
     pub fn is_replica(&self) -> bool {
         self.role.as_deref() == Some("slave")
+    }
+
+    /// It takes no writes because we have set it so.
+    pub fn is_fenced(&self) -> bool {
+        self.min_replicas.is_some_and(|it| it >= FENCE_REPLICAS)
     }
 
     /// It is a replica of that node, as far as it says.
@@ -230,8 +257,20 @@ fn stalled(all: &Info, complaint: Option<&str>) -> Option<String> {
     if all.get("aof_last_write_status") == Some("err") {
         return Some("MISCONF: its last write to the append-only file failed".into());
     }
+    if is_full(all) {
+        return Some("OOM: it uses all of its maxmemory and evicts nothing".into());
+    }
     if all.get("role") == Some("master") && all.int("min_slaves_good_slaves") == Some(0) {
         return Some("NOREPLICAS: min-replicas-to-write is set and no replica is near".into());
     }
     None
+}
+
+/// Whether writes that need memory are refused (Redis 7.0 evict.c, getMaxmemoryState):
+/// replication buffers do not count.
+fn is_full(all: &Info) -> bool {
+    let limit = all.int("maxmemory").unwrap_or(0);
+    let used = all.int("used_memory").unwrap_or(0);
+    let beside = all.int("mem_not_counted_for_evict").unwrap_or(0);
+    limit > 0 && all.get("maxmemory_policy") == Some("noeviction") && used - beside > limit
 }

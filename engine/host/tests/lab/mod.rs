@@ -45,6 +45,7 @@ impl Lab {
 pub(crate) fn host(cache: &TempDir) -> Host {
     Host::new(Options {
         cache_dir: cache.path().to_owned(),
+        lineage_dir: None,
         clusters: Vec::new(),
         memory_bytes_max: 4 << 20,
         fuel_max: 100_000_000,
