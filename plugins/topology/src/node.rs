@@ -198,9 +198,7 @@ impl Node {
             keys: keys(&all, values.get(4)),
             connected_replicas: all.int("connected_slaves"),
             min_replicas_good: all.int("min_slaves_good_slaves"),
-            min_replicas: values
-                .get(FENCE)
-                .and_then(|it| it.field("min-replicas-to-write")?.int()),
+            min_replicas: values.get(FENCE).and_then(|it| it.field("min-replicas-to-write")?.int()),
         }
     }
 
@@ -223,6 +221,15 @@ impl Node {
     pub fn follows(&self, address: &str) -> bool {
         self.is_replica()
             && self.master_host_port.as_deref().is_some_and(|it| crate::same_address(it, address))
+    }
+
+    /// How far it carries that history, bytes: a node that was promoted since has gone
+    /// on alone. None if it is of another.
+    pub fn offset_of(&self, replid: &str) -> Option<i64> {
+        if self.replid.as_deref() == Some(replid) {
+            return self.offset;
+        }
+        self.second_repl_offset.filter(|_| self.is_of(replid)).map(|it| it - 1)
     }
 
     /// It is of that history: on it now, or was until its own promotion.
