@@ -14,6 +14,7 @@ mod fault;
 mod host;
 mod plugin;
 pub mod redis;
+mod table;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 #[cfg(target_arch = "wasm32")]
@@ -25,6 +26,7 @@ pub use host::{Cluster, Context, Done, Host, Level, Member, MemberKind, Mode, Sa
 pub use plugin::{About, Plugin, input_schema, output_schema, run_json};
 pub use schemars::JsonSchema;
 pub use serde_json::json;
+pub use table::Table;
 
 /// Makes a component of a type that implements [`Plugin`]. Does nothing unless
 /// built for `wasm32`.
