@@ -203,10 +203,7 @@ fn zones(
     for (address, span) in keys {
         if !nodes.iter().any(|(node, _)| node == address) {
             let hint = did_you_mean(address, nodes.iter().map(|(node, _)| node.as_str()));
-            flaws.add(
-                span,
-                format!("{} in `zones` is none of the `nodes`{hint}", shown(address)),
-            );
+            flaws.add(span, format!("{} in `zones` is none of the `nodes`{hint}", shown(address)));
         }
         let Some(zone) = section.string(address, flaws) else { continue };
         if is_name(zone.get_ref()) {

@@ -227,6 +227,20 @@ mod tests {
         let seen = assess(&mut host);
         assert_eq!(seen.evidence, Evidence::MasterRebootedEmpty);
         assert!(seen.reason.contains("held 10 keys, at offset 1000"), "{}", seen.reason);
+        // Restarted once more since then, and still empty.
+        let emptied = Sample {
+            run_id: "between".into(),
+            replid: "c".repeat(40),
+            keys: Some(0),
+            ..master_sample(&host, 0)
+        };
+        host.samples.push(emptied);
+        assert_eq!(assess(&mut host).evidence, Evidence::MasterRebootedEmpty);
+        // Emptied by command before it restarted.
+        host.samples.truncate(1);
+        host.samples.push(Sample { keys: Some(0), ..master_sample(&host, 1001) });
+        assert_eq!(assess(&mut host).evidence, Evidence::Healthy);
+        host.samples.truncate(1);
         // Emptied by command: the same process, or the same history.
         host.samples[0].run_id = "another".into();
         assert_eq!(assess(&mut host).evidence, Evidence::Healthy);

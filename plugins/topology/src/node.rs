@@ -175,11 +175,13 @@ impl Node {
         let offset =
             all.int(if said == "slave" { "slave_repl_offset" } else { "master_repl_offset" });
         let master = all.get("master_host").zip(all.get("master_port"));
+        let min_replicas =
+            values.get(FENCE).and_then(|it| it.field("min-replicas-to-write")?.int());
         Self {
             address: address.into(),
             reachable: true,
             health: Health::Answers,
-            write_stalled: stalled(&all, complaint.as_deref()),
+            write_stalled: stalled(&all, complaint.as_deref(), min_replicas),
             error: complaint,
             role: Some(said.to_owned()),
             run_id: text("run_id"),
@@ -252,8 +254,9 @@ fn is_about_rights(error: &str) -> bool {
     ["NOAUTH", "NOPERM", "WRONGPASS", "DENIED"].iter().any(|it| error.starts_with(it))
 }
 
-/// What stops writes, where it shows without writing.
-fn stalled(all: &Info, complaint: Option<&str>) -> Option<String> {
+/// What stops writes, where it shows without writing. Without its `min-replicas` only
+/// that no replica is near can be seen, not that too few are.
+fn stalled(all: &Info, complaint: Option<&str>, min_replicas: Option<i64>) -> Option<String> {
     let known = ["MISCONF", "OOM", "BUSY", "LOADING", "NOREPLICAS"];
     if let Some(error) = complaint.filter(|it| known.iter().any(|known| it.starts_with(known))) {
         return Some(error.to_owned());
@@ -267,8 +270,12 @@ fn stalled(all: &Info, complaint: Option<&str>) -> Option<String> {
     if is_full(all) {
         return Some("OOM: it uses all of its maxmemory and evicts nothing".into());
     }
-    if all.get("role") == Some("master") && all.int("min_slaves_good_slaves") == Some(0) {
-        return Some("NOREPLICAS: min-replicas-to-write is set and no replica is near".into());
+    let near = all.int("min_slaves_good_slaves")?;
+    let wanted = min_replicas.unwrap_or(1);
+    if all.get("role") == Some("master") && near < wanted {
+        return Some(format!(
+            "NOREPLICAS: min-replicas-to-write wants {wanted}, and {near} are near"
+        ));
     }
     None
 }

@@ -10,7 +10,7 @@ pub(super) const OFFERED: &[(&str, &[&str])] = &[
     ("clock", &["now", "sleep"]),
     ("log", &["write"]),
     ("progress", &["report"]),
-    ("redis", &["call", "describe-cluster"]),
+    ("redis", &["call", "describe-cluster", "lineage"]),
     ("types", &[]),
 ];
 const PACKAGE: &str = "baton:plugin";

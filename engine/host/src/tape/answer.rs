@@ -9,9 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use baton_core::Json;
 use serde_json::json;
 
-use crate::guest::wit::redis::{
-    Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node, Sample,
-};
+use crate::guest::wit::redis::{Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node, Sample};
 
 /// Something that a guest is told.
 pub(crate) trait Answer: Sized {

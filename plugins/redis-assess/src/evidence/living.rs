@@ -61,18 +61,28 @@ fn emptied(look: &Look, master: &Node, past: &[Sample]) -> Option<String> {
             full.keys.unwrap_or(0)
         ));
     }
-    // On a new history: a master that was emptied by command goes on with its own.
-    let before = past.iter().rev().find(|it| {
-        same_address(&it.address, address)
-            && it.master
-            && Some(&it.run_id) != master.run_id.as_ref()
-            && !master.is_of(&it.replid)
-    })?;
-    let keys = before.keys.filter(|keys| *keys > 0)?;
+    let before = filled(master, past)?;
+    let keys = before.keys.unwrap_or(0);
     Some(format!(
         "{address} came back empty: before its restart it held {keys} keys, at offset {} of history {}; its replicas have copied that or will. Restore from a backup, or from the files of a replica that has not synchronised yet",
         before.offset, before.replid
     ))
+}
+
+/// What an earlier process at the master's address held when it was seen last, if that
+/// was data of another history: a master that was emptied by command goes on with its
+/// own. Processes that held nothing themselves came back empty as well.
+fn filled<'p>(master: &Node, past: &'p [Sample]) -> Option<&'p Sample> {
+    let is_earlier = |it: &&Sample| {
+        same_address(&it.address, &master.address)
+            && it.master
+            && Some(&it.run_id) != master.run_id.as_ref()
+            && !master.is_of(&it.replid)
+    };
+    let earlier: Vec<&Sample> = past.iter().filter(is_earlier).collect();
+    let held = earlier.iter().rev().find(|it| it.keys > Some(0))?;
+    let newest = earlier.iter().rev().find(|it| it.run_id == held.run_id)?;
+    (newest.keys > Some(0)).then_some(*newest)
 }
 
 /// What is less than perfect around a living master.

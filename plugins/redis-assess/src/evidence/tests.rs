@@ -102,6 +102,17 @@ fn a_hang_that_replicas_have_not_felt_for_down_after_is_not_death() {
 }
 
 #[test]
+fn a_link_that_was_pinged_a_moment_ago_is_heard_however_short_down_after_is() {
+    let patience = Patience { down_after_ms: 500, ..PATIENCE };
+    let sim = hung();
+    sentinels(&sim, |it| it.flags = "master,s_down".into());
+    (1..3).for_each(|index| sim.node(index, |it| it.last_io_s = 2));
+    assert_eq!(judge(&seen(&sim), patience, &[]).evidence, Evidence::UnreachableFromEngine);
+    (1..3).for_each(|index| sim.node(index, |it| it.last_io_s = 3));
+    assert_eq!(judge(&seen(&sim), patience, &[]).evidence, Evidence::DeadMaster);
+}
+
+#[test]
 fn without_sentinels_a_hang_needs_longer_than_an_idle_link_may_be_silent() {
     let sim = hung();
     sentinels(&sim, |it| it.down = Some(ErrorKind::Refused));

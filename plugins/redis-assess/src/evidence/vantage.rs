@@ -8,6 +8,11 @@ use baton_topology::{Health, Look, Node, Vantage, Vote, Watcher};
 /// idle but healthy link may show up to that much.
 const IDLE_LINK_MAX_S: i64 = 12;
 
+/// A link that carries nothing but a ping each second shows 0 or 1 s of silence, at
+/// times 2: `master_last_io_seconds_ago` is a difference of whole seconds. Less than
+/// this is hearing, s, however short `down_after_ms` is.
+const PINGED_LINK_MAX_S: i64 = 3;
+
 /// What we, its replicas and the Sentinels say of the master at `address`.
 pub fn vantage(look: &Look, address: &str, patience: Patience) -> Vantage {
     let master = look.node(address);
@@ -81,7 +86,7 @@ pub(super) fn witnesses(look: &Look, address: &str) -> usize {
 /// A replica that still hears its master.
 pub(super) fn hearing<'l>(look: &'l Look, address: &str, patience: Patience) -> Option<&'l Node> {
     let refused = look.node(address).is_some_and(|it| it.health == Health::Refused);
-    let limit_s = if is_alone(look) { IDLE_LINK_MAX_S } else { 0 };
+    let limit_s = if is_alone(look) { IDLE_LINK_MAX_S } else { PINGED_LINK_MAX_S };
     look.nodes
         .iter()
         .filter(|it| it.follows(address))

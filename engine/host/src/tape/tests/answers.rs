@@ -3,9 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::answer::{Answer, read, write};
-use crate::guest::wit::redis::{
-    Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node, Sample,
-};
+use crate::guest::wit::redis::{Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node, Sample};
 
 type Called = Result<Vec<Result<Vec<Vec<Node>>, Error>>, Error>;
 

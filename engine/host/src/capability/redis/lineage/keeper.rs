@@ -72,7 +72,10 @@ impl Keeper {
         let line = Line { file: inner.folder.join(format!("{cluster}.log")), text: write(sample) };
         let lost = lines.try_send(line).is_err();
         if lost && !inner.behind.swap(true, Ordering::Relaxed) {
-            tracing::warn!(cluster, "the disk is too slow for the samples of Redis: some are not kept");
+            tracing::warn!(
+                cluster,
+                "the disk is too slow for the samples of Redis: some are not kept"
+            );
         }
     }
 

@@ -60,7 +60,8 @@ impl Lineage {
     /// Takes a sample of what a data node just replied, if it said enough.
     pub(super) fn hear(&self, address: &str, commands: &[Command], replies: &[Vec<Node>]) {
         let infos = commands.iter().zip(replies).filter(|(command, _)| command.name == "INFO");
-        let Some(sample) = read::sample(address, now_ms(), infos.map(|(_, reply)| reply.as_slice()))
+        let Some(sample) =
+            read::sample(address, now_ms(), infos.map(|(_, reply)| reply.as_slice()))
         else {
             return;
         };

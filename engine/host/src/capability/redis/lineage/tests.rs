@@ -15,7 +15,8 @@ const NONE: &str = "0000000000000000000000000000000000000000";
 
 /// INFO replication and INFO server as Redis 7.0 writes them.
 fn info(role: &str, run_id: &str, replid: &str, offset: i64) -> String {
-    let own = if role == "slave" { format!("slave_repl_offset:{offset}\r\n") } else { String::new() };
+    let own =
+        if role == "slave" { format!("slave_repl_offset:{offset}\r\n") } else { String::new() };
     format!(
         "# Replication\r\nrole:{role}\r\n{own}master_replid:{replid}\r\nmaster_replid2:{NONE}\r\nmaster_repl_offset:{offset}\r\nsecond_repl_offset:-1\r\n\r\n# Server\r\nredis_version:7.0.15\r\nrun_id:{run_id}\r\n"
     )
