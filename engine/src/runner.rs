@@ -24,6 +24,7 @@ mod render;
 mod reply;
 mod report;
 mod stage;
+pub mod table;
 pub mod tape;
 mod tell;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod approvals;
 mod cli;
 mod crash;
+mod detection;
 mod disk;
 mod doors;
 mod flaws;

@@ -39,6 +39,7 @@ const PAGE: usize = 4096;
 pub(crate) fn host(folder: &Path) -> Result<Host> {
     Ok(Host::new(Options {
         cache_dir: folder.join("cache"),
+        lineage_dir: None,
         clusters: Vec::new(),
         outside: Outside::default(),
         memory_bytes_max: 64 << 20,

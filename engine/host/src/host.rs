@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
-use crate::capability::redis::{Cluster, Clusters};
+use crate::capability::redis::{Cluster, Clusters, Keeper};
 use crate::capability::{Outside, exec, http, probe};
 use crate::guest::Reachable;
 use crate::plugin::{self, Cache, Plugin};
@@ -32,6 +32,8 @@ pub const TAPE_VERSION: u32 = 1;
 pub struct Options {
     /// Compiled plugins are kept here, by digest and wasmtime version.
     pub cache_dir: PathBuf,
+    /// What Redis nodes said of themselves is kept here; none: in memory only.
+    pub lineage_dir: Option<PathBuf>,
     /// Clusters of baton.toml.
     pub clusters: Vec<Cluster>,
     /// What else of baton.toml plugins may be let reach.
@@ -218,7 +220,7 @@ impl Host {
                 format!("compiled plugins cannot be kept here ({error}): make it a folder of ours, or set `data` under [paths]"),
             )
         })?;
-        let clusters = Clusters::new(options.clusters)
+        let clusters = Clusters::new(options.clusters, &Keeper::new(options.lineage_dir))
             .map_err(|(cluster, message)| at(&format!("clusters.{cluster}"), message))?;
         let Outside { http, exec, probe } = options.outside;
         let outside = Reachable {

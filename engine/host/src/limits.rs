@@ -115,3 +115,17 @@ pub(crate) const PROBE_BODY_BYTES_MAX: usize = 256 * 1024;
 pub(crate) const PROBE_MESSAGES_MAX: usize = 1_000;
 /// What a probe says of what it saw.
 pub(crate) const PROBE_REASON_BYTES_MAX: usize = 300;
+
+/// Stretches kept of one node: a failover makes two, so this is the last few of them.
+pub(crate) const LINEAGE_STRETCHES_MAX: usize = 8;
+/// From one sample of steady progress on disk to the next: what a crash of the engine
+/// may cost.
+pub(crate) const LINEAGE_KEEP_EVERY_MS: u64 = 1_000;
+/// One file of samples; there are two a cluster. About half an hour of three nodes.
+pub(crate) const LINEAGE_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// One sample on disk, at most: an address and three ids.
+pub(crate) const LINEAGE_LINE_BYTES_MAX: u64 = 1024;
+/// Samples on their way to the disk: a minute of a large cluster.
+pub(crate) const LINEAGE_QUEUE_MAX: usize = 4_096;
+/// How long the end of the engine waits for samples that are on their way.
+pub(crate) const LINEAGE_END_TIMEOUT: Duration = Duration::from_secs(1);

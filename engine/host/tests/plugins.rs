@@ -77,6 +77,7 @@ async fn g7_a_looping_guest_ends_with_its_time_and_lets_others_run() {
     let cache = tempfile::tempdir().unwrap();
     let host = Host::new(Options {
         cache_dir: cache.path().to_owned(),
+        lineage_dir: None,
         clusters: Vec::new(),
         outside: Outside::default(),
         memory_bytes_max: 4 << 20,
@@ -416,6 +417,7 @@ fn a_cache_folder_that_is_a_file_is_said() {
     fs::write(&path, "").unwrap();
     let error = Host::new(Options {
         cache_dir: path,
+        lineage_dir: None,
         clusters: Vec::new(),
         outside: Outside::default(),
         memory_bytes_max: 1 << 20,

@@ -47,6 +47,7 @@ pub(super) fn host(
 ) -> Result<Host, Failure> {
     let options = Options {
         cache_dir: cache(config)?,
+        lineage_dir: config.paths.data.is_dir().then(|| config.paths.data.join("lineage")),
         clusters,
         outside,
         memory_bytes_max: config.limits.memory_bytes_max,

@@ -98,12 +98,14 @@ impl Declared {
             (ms("down_after_ms", 5_000), ms("restart_grace_ms", 0));
         let max_lost_bytes = section.integer("max_lost_bytes", 0..=u64::MAX, flaws);
         let resp = section.integer("resp", 2..=3, flaws);
+        let zones = zones(section.section("zones", flaws), &nodes, flaws);
         let plain = Cluster {
             name: name.to_owned(),
             master_name: master_name.map(Spanned::into_inner).unwrap_or_default(),
             mode: mode(&mut section, flaws),
             nodes: nodes.into_iter().map(|(address, _)| address).collect(),
             sentinels: sentinels.into_iter().map(|(address, _)| address).collect(),
+            zones,
             auth: Auth { username, password: None },
             sentinel_auth: Auth { username: sentinel_username, password: None },
             tls: None,
@@ -135,6 +137,33 @@ impl Declared {
             .map(|files| files.resolve(&format!("clusters.{}.tls", self.name), flaws));
         cluster
     }
+}
+
+/// Failure domains by address: of two equal replicas the one elsewhere is promoted.
+fn zones(
+    mut section: Section<'_>,
+    nodes: &[Placed],
+    flaws: &mut Flaws,
+) -> BTreeMap<String, String> {
+    let mut zones = BTreeMap::new();
+    let keys: Vec<_> = section.keys().collect();
+    for (address, span) in keys {
+        if !nodes.iter().any(|(node, _)| node == address) {
+            let hint = did_you_mean(address, nodes.iter().map(|(node, _)| node.as_str()));
+            flaws.add(span, format!("{} in `zones` is none of the `nodes`{hint}", shown(address)));
+        }
+        let Some(zone) = section.string(address, flaws) else { continue };
+        if is_name(zone.get_ref()) {
+            zones.insert(address.to_owned(), zone.into_inner());
+        } else {
+            flaws.add(zone.span(), format!(
+                "{} is no name of a zone: use 1 to {NAME_CHARS_MAX} of a-z, A-Z, 0-9, `-` and `_`",
+                shown(zone.get_ref())
+            ));
+        }
+    }
+    section.finish(flaws);
+    zones
 }
 
 fn mode(section: &mut Section<'_>, flaws: &mut Flaws) -> Mode {

@@ -84,6 +84,21 @@ fn clusters_come_with_their_secrets_and_certificates() {
 }
 
 #[test]
+fn zones_are_of_nodes_and_have_names() {
+    let cluster = |zones: &str| {
+        format!(
+            "[clusters.bondx]\nmaster_name = \"m\"\nnodes = [\"redis-1:7001\", \"redis-2:7002\"]\nsentinels = [\"s:1\"]\n[clusters.bondx.zones]\n{zones}\n"
+        )
+    };
+    let read = |zones: &str| Config::parse(&cluster(zones), None, &|_| None);
+    let config = read("\"redis-1:7001\" = \"rack-1\"").unwrap();
+    assert_eq!(config.clusters().unwrap()[0].zones["redis-1:7001"], "rack-1");
+    let flaws = read("\"redis-3:7001\" = \"a\"\n\"redis-2:7002\" = \"\"").unwrap_err().to_string();
+    assert!(flaws.contains("`redis-3:7001` in `zones` is none of the `nodes`"), "{flaws}");
+    assert!(flaws.contains("is no name of a zone"), "{flaws}");
+}
+
+#[test]
 fn g9_neither_debug_nor_errors_show_a_secret() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("redis.secret"), "hunter2").unwrap();

@@ -8,6 +8,7 @@ use baton_core::workflow::plan::Plan;
 use jiff::Timestamp;
 
 use super::render::run_view;
+use super::table::{self, Table};
 use super::view::{AgainView, AttemptView, RunView, StepView};
 
 /// The run so far, for the person on call.
@@ -175,9 +176,29 @@ fn outcome(text: &mut String, step: &StepView) {
         let _ = writeln!(text, "{reason}\n");
     }
     if !step.output.is_null() {
-        let pretty = serde_json::to_string_pretty(&step.output).unwrap_or_default();
+        let (table, output) = table::split(&step.output);
+        if let Some(table) = table {
+            drawn(text, &table);
+        }
+        let pretty = serde_json::to_string_pretty(&output).unwrap_or_default();
         let _ = writeln!(text, "```json\n{}\n```\n", pretty.replace("```", "'''"));
     }
+}
+
+fn drawn(text: &mut String, table: &Table) {
+    let row = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|it| cell(it)).collect();
+        format!("| {} |", cells.join(" | "))
+    };
+    let _ = writeln!(text, "{}", row(&table.columns));
+    let _ = writeln!(text, "|{}", "---|".repeat(table.columns.len()));
+    for cells in &table.rows {
+        let _ = writeln!(text, "{}", row(cells));
+    }
+    if table.more > 0 {
+        let _ = writeln!(text, "\n{} more rows are in the step's output.", table.more);
+    }
+    text.push('\n');
 }
 
 /// Milliseconds since the Unix epoch, as people on call write them.
@@ -188,4 +209,35 @@ fn utc(at: Millis) -> String {
 
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn a_table_is_drawn_and_breaks_nothing_around_it() {
+        let table = Table {
+            columns: vec!["rank".to_owned(), "reason".to_owned()],
+            rows: vec![
+                vec!["1".to_owned(), "same | history".to_owned()],
+                vec!["out".to_owned(), "two\nlines".to_owned()],
+            ],
+            more: 3,
+        };
+        let mut text = String::new();
+        drawn(&mut text, &table);
+        expect![[r"
+            | rank | reason |
+            |---|---|
+            | 1 | same \| history |
+            | out | two lines |
+
+            3 more rows are in the step's output.
+
+        "]]
+        .assert_eq(&text);
+    }
 }

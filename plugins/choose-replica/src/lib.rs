@@ -4,9 +4,9 @@
 
 pub mod ranking;
 
-use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Plugin, json};
-use baton_topology::{Assessment, Look, Scope, Verdict, look};
-use ranking::{Candidate, rank};
+use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Plugin, Table, json};
+use baton_topology::{Assessment, Look, Scope, Verdict, look, same_address};
+use ranking::{Candidate, Ranking, Zones, rank};
 use serde::{Deserialize, Serialize};
 
 /// Longest wait for a member, ms, connecting included.
@@ -39,15 +39,20 @@ pub struct Output {
     pub replid: Option<String>,
     /// How far it carries it, bytes.
     pub offset: Option<i64>,
-    /// Bytes between it and the furthest anyone has shown. What the dead master had
-    /// sent to nobody is not in it: that is known to nobody.
+    /// Bytes between it and the furthest anyone has shown, the dead master while it
+    /// lived included: what of all that was seen a promotion loses, at most.
     pub lost_bytes_bound: Option<i64>,
+    /// How long before the assessment the dead master was seen last, ms. What it took
+    /// since then and sent to nobody is known to nobody. None: it was never seen.
+    pub last_seen_ms: Option<u64>,
     /// One sentence for a person.
     pub reason: String,
     /// Best first, then those that are out.
     pub candidates: Vec<Candidate>,
     /// Why nobody is chosen although somebody could be: a person has to decide.
     pub blocked: Option<String>,
+    /// The candidates for people.
+    pub table: Table,
 }
 
 /// The plugin.
@@ -84,43 +89,91 @@ impl Plugin for ChooseReplica {
             .describe_cluster(&input.cluster)
             .map_err(|error| Fault::from_redis("cannot look up the cluster", &error))?;
         let nodes = drained(&cluster, host)?.nodes;
-        let ranking = rank(&nodes, assessment, lineage);
-        let best = ranking.candidates.first().filter(|it| it.eligible).ok_or_else(|| {
-            let each: Vec<String> = ranking
-                .candidates
-                .iter()
-                .map(|it| format!("{}: {}", it.address, it.reason))
-                .collect();
-            Fault::permanent(
-                "no-candidate",
-                format!("no replica may be promoted. {}", each.join(". ")),
-            )
-            .with(json!({ "candidates": ranking.candidates }))
-        })?;
-        if let Some(blocked) = ranking.blocked {
+        let ranking = rank(&nodes, assessment, lineage, &zones(&cluster));
+        if let Some(blocked) = ranking.blocked.clone() {
             return Ok(Output {
-                chosen: None,
-                run_id: None,
-                replid: None,
-                offset: None,
-                lost_bytes_bound: None,
-                reason: blocked.clone(),
-                blocked: Some(blocked),
-                candidates: ranking.candidates,
+                blocked: Some(blocked.clone()),
+                ..nobody(assessment, ranking, blocked)
             });
         }
-        let offset = best.offset.unwrap_or(0);
+        let best = ranking.candidates.first().filter(|it| it.eligible).cloned();
+        let best = best.ok_or_else(|| no_candidate(&ranking))?;
+        let lost = best.behind.unwrap_or(0);
+        let reason = format!("{}: {}. {}", best.address, best.reason, loss(assessment, lost));
         Ok(Output {
-            chosen: Some(best.address.clone()),
-            run_id: best.run_id.clone(),
+            chosen: Some(best.address),
+            run_id: best.run_id,
             replid: Some(lineage.replid.clone()),
-            offset: Some(offset),
-            lost_bytes_bound: Some((ranking.furthest - offset).max(0)),
-            reason: format!("{}: {}", best.address, best.reason),
-            candidates: ranking.candidates,
-            blocked: None,
+            offset: best.offset,
+            lost_bytes_bound: Some(lost),
+            ..nobody(assessment, ranking, reason)
         })
     }
+}
+
+/// An output that chooses nobody.
+fn nobody(assessment: &Assessment, ranking: Ranking, reason: String) -> Output {
+    Output {
+        chosen: None,
+        run_id: None,
+        replid: None,
+        offset: None,
+        lost_bytes_bound: None,
+        last_seen_ms: last_seen_ms(assessment),
+        reason,
+        table: table(&ranking.candidates),
+        candidates: ranking.candidates,
+        blocked: None,
+    }
+}
+
+fn no_candidate(ranking: &Ranking) -> Fault {
+    let each: Vec<String> =
+        ranking.candidates.iter().map(|it| format!("{}: {}", it.address, it.reason)).collect();
+    let message = format!("no replica may be promoted. {}", each.join(". "));
+    Fault::permanent("no-candidate", message).with(json!({ "candidates": ranking.candidates }))
+}
+
+fn last_seen_ms(assessment: &Assessment) -> Option<u64> {
+    let dead = assessment.master.as_deref()?;
+    let known = assessment.last_known.iter().find(|it| same_address(&it.address, dead))?;
+    Some(assessment.at_ms.saturating_sub(known.at_ms))
+}
+
+/// What a promotion loses, as far as anybody can say.
+fn loss(assessment: &Assessment, lost: i64) -> String {
+    match last_seen_ms(assessment) {
+        Some(age_ms) => format!(
+            "Of what was seen it loses {lost} bytes at most; the dead master was seen last {age_ms} ms before it was found dead, and what it took in that time and sent to nobody is lost as well"
+        ),
+        None => format!(
+            "Of what its replicas show it loses {lost} bytes at most; the dead master itself was never seen, so what it had sent to nobody is not known"
+        ),
+    }
+}
+
+fn zones(cluster: &Cluster) -> Zones {
+    let zoned =
+        cluster.members.iter().filter_map(|it| Some((it.address.clone(), it.zone.clone()?)));
+    zoned.collect()
+}
+
+fn table(candidates: &[Candidate]) -> Table {
+    let number = |it: Option<i64>| it.map_or_else(|| "-".to_owned(), |it| it.to_string());
+    let mut table =
+        Table::new(["rank", "replica", "offset", "behind", "priority", "zone", "reason"]);
+    for it in candidates {
+        table.rows.push(vec![
+            it.rank.map_or_else(|| "out".to_owned(), |rank| rank.to_string()),
+            it.address.clone(),
+            number(it.offset),
+            number(it.behind),
+            number(it.priority),
+            it.zone.clone().unwrap_or_else(|| "-".to_owned()),
+            it.reason.clone(),
+        ]);
+    }
+    table
 }
 
 /// Looks until no offset has moved between two looks: what the dead master had sent
@@ -151,6 +204,7 @@ mod tests {
     use super::*;
     use baton_plugin::redis::{ErrorKind, RedisError, Value};
     use baton_plugin::testing::{FakeCluster, Responder};
+    use baton_topology::LastKnown;
     use baton_topology::testing::{DATA, HISTORY, SENTINELS, Sim, assessed};
 
     fn input(sim: &Sim) -> Input {
@@ -165,6 +219,30 @@ mod tests {
         assert_eq!(chosen.chosen.as_deref(), Some(DATA[2]));
         assert_eq!(chosen.replid.as_deref(), Some(HISTORY));
         assert_eq!((chosen.offset, chosen.lost_bytes_bound), (Some(2000), Some(0)));
+        assert_eq!(chosen.last_seen_ms, None);
+        assert!(chosen.reason.contains("was never seen"), "{}", chosen.reason);
+        assert_eq!(chosen.table.rows.len(), 2);
+        assert_eq!(chosen.table.rows[0][..4], ["1", DATA[2], "2000", "0"]);
+        assert_eq!(chosen.table.rows[1][..4], ["out", DATA[1], "1000", "1000"]);
+        assert!(chosen.table.rows.iter().all(|it| it.len() == chosen.table.columns.len()));
+    }
+
+    #[test]
+    fn the_age_of_the_dead_masters_last_sample_is_said() {
+        let sim = Sim::killed();
+        let mut input = input(&sim);
+        input.assessment.last_known = vec![LastKnown {
+            address: DATA[0].into(),
+            role: "master".into(),
+            run_id: "r".into(),
+            replid: HISTORY.into(),
+            offset: 1000,
+            keys: None,
+            at_ms: input.assessment.at_ms - 250,
+        }];
+        let chosen = ChooseReplica::run(input, &mut sim.host()).unwrap();
+        assert_eq!(chosen.last_seen_ms, Some(250));
+        assert!(chosen.reason.contains("250 ms before it was found dead"), "{}", chosen.reason);
     }
 
     #[test]

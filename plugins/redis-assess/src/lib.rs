@@ -3,10 +3,12 @@
 //! Read-only. The judgement itself is one pure table in [`evidence`].
 
 pub mod evidence;
+pub mod past;
 
-use baton_plugin::{About, Fault, Host, JsonSchema, Plugin};
-use baton_topology::{Assessment, Lineage, Look, Scope, Verdict, look};
-use evidence::{Judgement, Patience, confirm, judge};
+use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Level, Plugin, Sample};
+use baton_topology::{Assessment, Look, Scope, Verdict, look};
+use evidence::{Judgement, Patience, confirm, judge, seen_from};
+use past::{last_known, lineage};
 use serde::Deserialize;
 
 /// Longest wait for a member, ms, connecting included. One member that hangs makes
@@ -41,6 +43,7 @@ impl Plugin for RedisAssess {
             redis_commands: &[
                 "PING",
                 "INFO",
+                "CONFIG|GET",
                 "SENTINEL|MASTER",
                 "SENTINEL|GET-MASTER-ADDR-BY-NAME",
                 "SENTINEL|SENTINELS",
@@ -58,14 +61,21 @@ impl Plugin for RedisAssess {
             down_after_ms: cluster.down_after_ms,
             restart_grace_ms: cluster.restart_grace_ms,
         };
-        let mut seen = look(&cluster, Scope::Everyone, TIMEOUT_MS, host)?;
-        let mut judged = judge(&seen, patience);
+        let mut seen = look(&cluster, Scope::Whole, TIMEOUT_MS, host)?;
+        let mut judged = judge(&seen, patience, &[]);
+        // While all is well the past tells nothing new.
+        let samples = if is_plain(&seen, &judged) { Vec::new() } else { samples(&cluster, host) };
+        if !samples.is_empty() {
+            judged = judge(&seen, patience, &samples);
+        }
         if judged.verdict == Verdict::Dead {
             host.sleep(input.confirm_ms.unwrap_or(CONFIRM_MS));
-            let again = look(&cluster, Scope::Everyone, TIMEOUT_MS, host)?;
-            judged = confirm(&judged, &seen, judge(&again, patience), &again);
+            let again = look(&cluster, Scope::Whole, TIMEOUT_MS, host)?;
+            judged = confirm(&judged, &seen, judge(&again, patience, &samples), &again);
             seen = again;
         }
+        let vantage = seen_from(&seen, &judged, patience);
+        let known = last_known(&seen, &samples);
         let Judgement { evidence, verdict, master, reason } = judged;
         Ok(Assessment {
             cluster: cluster.name,
@@ -74,7 +84,9 @@ impl Plugin for RedisAssess {
             evidence,
             reason,
             masters: seen.masters().map(|it| it.address.clone()).collect(),
-            lineage: lineage(&seen, master.as_deref()),
+            vantage,
+            lineage: lineage(&seen, master.as_deref(), &known),
+            last_known: known,
             master,
             nodes: seen.nodes,
             sentinels: seen.sentinels,
@@ -85,33 +97,17 @@ impl Plugin for RedisAssess {
     }
 }
 
-/// The history to continue: the master's own if it answers, else the one that most
-/// of its reachable replicas carry. The offset is the furthest that anyone shows; a
-/// dead master's own last offset is known to nobody, so it may have been further.
-pub fn lineage(look: &Look, master: Option<&str>) -> Option<Lineage> {
-    let master = master?;
-    let living = look.node(master).filter(|it| it.is_master()).and_then(|it| it.replid.clone());
-    let replid = living.or_else(|| carried(look, master))?;
-    let offset =
-        look.nodes.iter().filter(|it| it.is_of(&replid)).filter_map(|it| it.offset).max()?;
-    Some(Lineage { replid, offset })
+/// Nothing is amiss, and nobody is empty.
+fn is_plain(seen: &Look, judged: &Judgement) -> bool {
+    judged.verdict == Verdict::Healthy && seen.nodes.iter().all(|it| it.keys != Some(0))
 }
 
-/// The history that the dead master's replicas carry; a node promoted since then
-/// has it as its second one.
-fn carried(look: &Look, master: &str) -> Option<String> {
-    let of = |node: &baton_topology::Node| {
-        if node.follows(master) {
-            node.replid.clone()
-        } else if node.is_master() {
-            node.replid2.clone()
-        } else {
-            None
-        }
-    };
-    let all: Vec<String> = look.nodes.iter().filter_map(of).collect();
-    let votes = |one: &str| all.iter().filter(|it| *it == one).count();
-    all.iter().max_by_key(|it| votes(it)).cloned()
+/// What the host has kept. A look is worth something without it.
+fn samples<H: Host>(cluster: &Cluster, host: &mut H) -> Vec<Sample> {
+    host.lineage(&cluster.name).unwrap_or_else(|error| {
+        host.log(Level::Warn, &format!("the samples kept of the nodes are not to be had: {error}"));
+        Vec::new()
+    })
 }
 
 baton_plugin::export!(RedisAssess);
@@ -121,8 +117,8 @@ mod tests {
     use super::*;
     use baton_plugin::redis::ErrorKind;
     use baton_plugin::testing::{FakeCluster, Responder};
-    use baton_topology::Evidence;
     use baton_topology::testing::{DATA, HISTORY, Sim};
+    use baton_topology::{Evidence, Lineage, Vantage, Vote};
 
     fn assess<R: Responder>(host: &mut FakeCluster<R>) -> Assessment {
         RedisAssess::run(Input { cluster: "bondx".into(), confirm_ms: None }, host).unwrap()
@@ -131,7 +127,9 @@ mod tests {
     #[test]
     fn a_healthy_cluster_costs_one_look() {
         let mut host = Sim::bondx().host();
+        host.samples = vec![master_sample(&host, 1)];
         let seen = assess(&mut host);
+        assert!(seen.last_known.is_empty());
         assert_eq!((seen.verdict, seen.evidence), (Verdict::Healthy, Evidence::Healthy));
         assert_eq!(seen.master.as_deref(), Some(DATA[0]));
         assert_eq!(seen.sentinels[0].known.len(), 2);
@@ -167,6 +165,88 @@ mod tests {
         assert_eq!(seen.verdict, Verdict::Dead, "{}", seen.reason);
         assert_eq!(seen.masters, [DATA[1]]);
         assert_eq!(seen.lineage.unwrap().replid, HISTORY);
+    }
+
+    /// The first node was a master of `HISTORY` that far, 300 ms before.
+    fn master_sample<R>(host: &FakeCluster<R>, offset: i64) -> Sample {
+        Sample {
+            address: DATA[0].into(),
+            at_ms: host.now_ms - 300,
+            run_id: format!("run-{}", DATA[0]),
+            master: true,
+            replid: HISTORY.into(),
+            replid2: "0".repeat(40),
+            second_offset: -1,
+            offset,
+            keys: Some(10),
+        }
+    }
+
+    #[test]
+    fn a_dead_masters_last_offset_is_known_from_the_samples() {
+        let mut host = Sim::killed().host();
+        host.samples = vec![master_sample(&host, 900), master_sample(&host, 1234)];
+        host.samples[0].at_ms -= 1000;
+        let seen = assess(&mut host);
+        assert_eq!(seen.verdict, Verdict::Dead, "{}", seen.reason);
+        assert_eq!(seen.lineage, Some(Lineage { replid: HISTORY.into(), offset: 1234 }));
+        let [known] = &seen.last_known[..] else { panic!("{:?}", seen.last_known) };
+        assert_eq!((known.address.as_str(), known.role.as_str()), (DATA[0], "master"));
+        assert_eq!((known.offset, known.at_ms), (1234, host.now_ms - 400));
+        let votes = Vantage { us: Vote::Dead, replicas: Vote::Dead, sentinels: Vote::Alive };
+        assert_eq!(seen.vantage, Some(votes), "Sentinels have not noticed yet");
+    }
+
+    #[test]
+    fn the_masters_own_history_is_continued_and_not_the_one_that_more_replicas_carry() {
+        let sim = Sim::killed();
+        for replica in [1, 2] {
+            sim.node(replica, |it| (it.replid, it.offset) = ("b".repeat(40), 9_999_999));
+        }
+        let mut host = sim.host();
+        assert_eq!(assess(&mut host).lineage.unwrap().replid, "b".repeat(40));
+        sim.node(1, |it| (it.replid, it.offset) = (HISTORY.into(), 1000));
+        assert_eq!(assess(&mut host).lineage, None, "one of each, and nothing tells which");
+        host.samples = vec![master_sample(&host, 1000)];
+        assert_eq!(assess(&mut host).lineage.unwrap().replid, HISTORY);
+        // A sample of a history that nobody carries any more proves nothing.
+        sim.node(1, |it| it.replid = "b".repeat(40));
+        assert_eq!(assess(&mut host).lineage.unwrap().replid, "b".repeat(40));
+    }
+
+    #[test]
+    fn a_master_that_came_back_empty_is_known_even_after_all_have_copied_that() {
+        let sim = Sim::bondx();
+        for index in 0..3 {
+            sim.node(index, |it| (it.keys, it.offset, it.replid) = (0, 14, "b".repeat(40)));
+        }
+        sim.node(0, |it| it.run_id = "another".into());
+        let mut host = sim.host();
+        assert_eq!(assess(&mut host).evidence, Evidence::Healthy, "an empty cluster is one");
+        host.samples = vec![master_sample(&host, 1000)];
+        let seen = assess(&mut host);
+        assert_eq!(seen.evidence, Evidence::MasterRebootedEmpty);
+        assert!(seen.reason.contains("held 10 keys, at offset 1000"), "{}", seen.reason);
+        // Restarted once more since then, and still empty.
+        let emptied = Sample {
+            run_id: "between".into(),
+            replid: "c".repeat(40),
+            keys: Some(0),
+            ..master_sample(&host, 0)
+        };
+        host.samples.push(emptied);
+        assert_eq!(assess(&mut host).evidence, Evidence::MasterRebootedEmpty);
+        // Emptied by command before it restarted.
+        host.samples.truncate(1);
+        host.samples.push(Sample { keys: Some(0), ..master_sample(&host, 1001) });
+        assert_eq!(assess(&mut host).evidence, Evidence::Healthy);
+        host.samples.truncate(1);
+        // Emptied by command: the same process, or the same history.
+        host.samples[0].run_id = "another".into();
+        assert_eq!(assess(&mut host).evidence, Evidence::Healthy);
+        host.samples[0].run_id = "an older one".into();
+        host.samples[0].replid = "b".repeat(40);
+        assert_eq!(assess(&mut host).evidence, Evidence::Healthy);
     }
 
     #[test]

@@ -35,6 +35,32 @@ pub struct Member {
     pub address: String,
     /// What it is.
     pub kind: MemberKind,
+    /// Its failure domain, where baton.toml names one.
+    pub zone: Option<String>,
+}
+
+/// What a data node said of itself at one time, as the host kept it: no plugin and no
+/// step has a hand in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// `host:port`, as baton.toml spells it.
+    pub address: String,
+    /// When, Unix ms.
+    pub at_ms: u64,
+    /// Changes with every start of the process.
+    pub run_id: String,
+    /// It was a master.
+    pub master: bool,
+    /// `master_replid`: the history it was on.
+    pub replid: String,
+    /// `master_replid2`: the history before its own promotion; all zeros if none.
+    pub replid2: String,
+    /// First offset that is no longer of `replid2`; -1 if none.
+    pub second_offset: i64,
+    /// How far it was, bytes.
+    pub offset: i64,
+    /// Keys, over all databases; none where that was not asked.
+    pub keys: Option<u64>,
 }
 
 /// Who acts on this cluster.
@@ -137,6 +163,14 @@ pub trait Host {
     /// # Errors
     /// Not granted, or no such cluster.
     fn describe_cluster(&mut self, name: &str) -> Result<Cluster, RedisError>;
+
+    /// What the host has kept of what the data nodes of a cluster said of themselves
+    /// (INFO, whoever asked), oldest first for each node. Of each stretch of a node on
+    /// one history the first and the newest sample, for the last stretches.
+    ///
+    /// # Errors
+    /// Not granted, or no such cluster.
+    fn lineage(&mut self, cluster: &str) -> Result<Vec<Sample>, RedisError>;
 
     /// Sends to many members at once and waits for all, at most `timeout_ms` each,
     /// connecting included. Results stand in the order of the requests, replies in

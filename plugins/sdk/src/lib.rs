@@ -17,6 +17,7 @@ pub mod http;
 mod plugin;
 pub mod probe;
 pub mod redis;
+mod table;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 #[cfg(target_arch = "wasm32")]
@@ -24,12 +25,13 @@ pub mod testing;
 pub mod wasm;
 
 pub use fault::{Fault, FaultKind};
-pub use host::{Cluster, Context, Done, Host, Level, Member, MemberKind, Mode};
+pub use host::{Cluster, Context, Done, Host, Level, Member, MemberKind, Mode, Sample};
 pub use plugin::{About, Asks, Plugin, input_schema, output_schema, run_json};
 /// Why a call gave nothing: the same for every door.
 pub use redis::{ErrorKind, RedisError as CallError};
 pub use schemars::JsonSchema;
 pub use serde_json::json;
+pub use table::Table;
 
 /// Makes a component of a type that implements [`Plugin`]. Does nothing unless
 /// built for `wasm32`.

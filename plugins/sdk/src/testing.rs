@@ -17,7 +17,7 @@ use crate::exec::Output;
 use crate::http;
 use crate::probe::Finding;
 use crate::redis::{ErrorKind, RedisError, Request, Value};
-use crate::{CallError, Cluster, Context, Host, Level, Member, MemberKind, Mode};
+use crate::{CallError, Cluster, Context, Host, Level, Member, MemberKind, Mode, Sample};
 use std::collections::{BTreeMap, VecDeque};
 
 /// What a member does with a command.
@@ -74,6 +74,8 @@ pub struct FakeCluster<R = Script> {
     pub responder: R,
     /// The clock, ms. `sleep` moves it.
     pub now_ms: u64,
+    /// What `lineage` gives.
+    pub samples: Vec<Sample>,
     /// Commands sent, as `address COMMAND words`.
     pub sent: Vec<String>,
     /// Log lines.
@@ -164,7 +166,9 @@ impl<R> FakeCluster<R> {
 
     /// As [`FakeCluster::new`], with another responder.
     pub fn with_responder(name: &str, data: &[&str], sentinels: &[&str], responder: R) -> Self {
-        let member = |kind| move |address: &&str| Member { address: (*address).to_owned(), kind };
+        let member = |kind| {
+            move |address: &&str| Member { address: (*address).to_owned(), kind, zone: None }
+        };
         let members = data
             .iter()
             .map(member(MemberKind::Data))
@@ -182,6 +186,7 @@ impl<R> FakeCluster<R> {
             },
             responder,
             now_ms: 1_700_000_000_000,
+            samples: Vec::new(),
             sent: Vec::new(),
             logged: Vec::new(),
             reported: Vec::new(),
@@ -234,6 +239,11 @@ impl<R: Responder> Host for FakeCluster<R> {
         } else {
             Err(RedisError::new(ErrorKind::NotFound, format!("no cluster `{name}`")))
         }
+    }
+
+    fn lineage(&mut self, cluster: &str) -> Result<Vec<Sample>, RedisError> {
+        self.describe_cluster(cluster)?;
+        Ok(self.samples.clone())
     }
 
     fn call(

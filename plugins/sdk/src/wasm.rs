@@ -6,6 +6,7 @@
 use crate::redis::{ErrorKind, Node, RedisError, Request, Value};
 use crate::{
     CallError, Cluster, Done, Fault, FaultKind, Host, Level, Member, MemberKind, Mode, Plugin,
+    Sample,
 };
 
 pub mod bindings {
@@ -56,6 +57,11 @@ impl Host for Doors {
 
     fn describe_cluster(&mut self, name: &str) -> Result<Cluster, RedisError> {
         redis::describe_cluster(name).map(cluster).map_err(error)
+    }
+
+    fn lineage(&mut self, cluster: &str) -> Result<Vec<Sample>, RedisError> {
+        let samples = redis::lineage(cluster).map_err(error)?;
+        Ok(samples.into_iter().map(sample).collect())
     }
 
     fn call(
@@ -203,6 +209,20 @@ fn error(error: redis::Error) -> RedisError {
     RedisError::new(kind, error.message)
 }
 
+fn sample(it: redis::Sample) -> Sample {
+    Sample {
+        address: it.address,
+        at_ms: it.at_ms,
+        run_id: it.run_id,
+        master: it.master,
+        replid: it.replid,
+        replid2: it.replid2,
+        second_offset: it.second_offset,
+        offset: it.offset,
+        keys: it.keys,
+    }
+}
+
 fn cluster(it: redis::Cluster) -> Cluster {
     Cluster {
         name: it.name,
@@ -221,6 +241,7 @@ fn cluster(it: redis::Cluster) -> Cluster {
                     redis::MemberKind::Data => MemberKind::Data,
                     redis::MemberKind::Sentinel => MemberKind::Sentinel,
                 },
+                zone: member.zone,
             })
             .collect(),
         down_after_ms: it.down_after_ms,

@@ -21,8 +21,10 @@ pub enum Evidence {
     WriteStalled,
     /// It came back empty while its replicas still hold data.
     MasterRebootedEmpty,
-    /// Two reachable nodes say that they are master.
+    /// Two reachable nodes say that they are master, and both take writes.
     SplitBrain,
+    /// A master takes no writes because Baton has fenced it.
+    FencedByBaton,
     /// A Sentinel is at work.
     FailoverInProgress,
     /// What was seen proves nothing.
@@ -48,8 +50,52 @@ pub enum Verdict {
 pub struct Lineage {
     /// The master's replication id.
     pub replid: String,
-    /// The furthest offset of it that any node has shown, bytes.
+    /// The furthest offset of it that any node shows or, while it was reachable, has
+    /// shown us, bytes.
     pub offset: i64,
+}
+
+/// What one of the three vantage points says of the master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Vote {
+    /// It sees it alive.
+    Alive,
+    /// It sees it dead.
+    Dead,
+    /// It sees nothing, or is not one voice.
+    Mute,
+}
+
+/// The three vantage points. Two of them must see a master dead, or it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Vantage {
+    /// Our own connection to it.
+    pub us: Vote,
+    /// Its reachable replicas; one that hears it outweighs all that do not.
+    pub replicas: Vote,
+    /// More than half of all Sentinels listed.
+    pub sentinels: Vote,
+}
+
+/// What a data node that does not show itself now said last, from the samples that
+/// the host keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LastKnown {
+    /// `host:port`, as baton.toml spells it.
+    pub address: String,
+    /// `master` or `slave`.
+    pub role: String,
+    /// Of the process that said it.
+    pub run_id: String,
+    /// The history it was on.
+    pub replid: String,
+    /// How far, bytes.
+    pub offset: i64,
+    /// Keys, over all databases; none where that was not asked.
+    pub keys: Option<i64>,
+    /// When, Unix ms.
+    pub at_ms: u64,
 }
 
 /// A cluster seen from every side.
@@ -70,6 +116,12 @@ pub struct Assessment {
     pub master: Option<String>,
     /// Reachable nodes that say they are master.
     pub masters: Vec<String>,
+    /// What each vantage point says of the master.
+    #[serde(default)]
+    pub vantage: Option<Vantage>,
+    /// Data nodes that do not show themselves now, as they were seen last.
+    #[serde(default)]
+    pub last_known: Vec<LastKnown>,
     /// Every data node, in baton.toml's order.
     pub nodes: Vec<Node>,
     /// Every Sentinel, in baton.toml's order.

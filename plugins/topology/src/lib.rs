@@ -14,7 +14,7 @@ pub mod testing;
 mod watcher;
 
 pub use address::{same_address, split_address};
-pub use assessment::{Assessment, Evidence, Lineage, Verdict};
+pub use assessment::{Assessment, Evidence, LastKnown, Lineage, Vantage, Verdict, Vote};
 pub use look::{Look, Scope, look};
-pub use node::{Health, Node};
+pub use node::{FENCE_REPLICAS, Health, Node};
 pub use watcher::{Peer, Watcher};

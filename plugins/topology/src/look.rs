@@ -9,6 +9,8 @@ use baton_plugin::{Cluster, Fault, Host, MemberKind};
 pub enum Scope {
     /// Data nodes and Sentinels.
     Everyone,
+    /// Data nodes and Sentinels; of a data node also its memory and our fence.
+    Whole,
     /// Data nodes only.
     DataNodes,
 }
@@ -55,12 +57,16 @@ pub fn look<H: Host>(
     let at_ms = host.now_ms();
     let data = cluster.addresses(MemberKind::Data);
     let sentinels = match scope {
-        Scope::Everyone => cluster.addresses(MemberKind::Sentinel),
+        Scope::Everyone | Scope::Whole => cluster.addresses(MemberKind::Sentinel),
         Scope::DataNodes => Vec::new(),
+    };
+    let questions = match scope {
+        Scope::Whole => Node::all_questions(),
+        Scope::Everyone | Scope::DataNodes => Node::questions(),
     };
     let requests: Vec<Request> = data
         .iter()
-        .map(|it| Request::new(it.clone(), Node::questions()))
+        .map(|it| Request::new(it.clone(), questions.clone()))
         .chain(
             sentinels
                 .iter()

@@ -4,6 +4,9 @@ use baton_plugin::JsonSchema;
 use baton_plugin::redis::{Command, ErrorKind, Info, RedisError, Value};
 use serde::{Deserialize, Serialize};
 
+/// Where CONFIG GET stands in [`Node::all_questions`].
+const FENCE: usize = 6;
+
 /// How a node met our connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -67,9 +70,18 @@ pub struct Node {
     pub connected_replicas: Option<i64>,
     /// Attached replicas near enough for `min-replicas-to-write`; only if that is set.
     pub min_replicas_good: Option<i64>,
+    /// `min-replicas-to-write`; only where it was asked ([`crate::Scope::Whole`]).
+    #[serde(default)]
+    pub min_replicas: Option<i64>,
     /// Why it cannot take writes, as far as can be seen without writing.
     pub write_stalled: Option<String>,
 }
+
+/// What Baton sets `min-replicas-to-write` to on a master that must take no more
+/// writes. No cluster has so many replicas, so every write is refused with
+/// NOREPLICAS, within a millisecond and, after CONFIG REWRITE, across restarts
+/// (tried on Redis 7.0.15).
+pub const FENCE_REPLICAS: i64 = 100;
 
 impl Node {
     /// What to ask a data node. All of it is answered while loading.
@@ -79,7 +91,13 @@ impl Node {
             .into()
     }
 
-    /// Reads the answers to [`Node::questions`].
+    /// [`Node::questions`], whether it has memory left, and whether we have fenced it.
+    pub fn all_questions() -> Vec<Command> {
+        let more = ["INFO memory", "CONFIG GET min-replicas-to-write"].map(Command::line);
+        Self::questions().into_iter().chain(more).collect()
+    }
+
+    /// Reads the answers to [`Node::questions`] or [`Node::all_questions`].
     pub fn read(address: &str, answers: &Result<Vec<Value>, RedisError>) -> Self {
         match answers {
             Ok(values) => Self::from_values(address, values),
@@ -125,6 +143,7 @@ impl Node {
             keys: None,
             connected_replicas: None,
             min_replicas_good: None,
+            min_replicas: None,
             write_stalled: None,
         }
     }
@@ -132,7 +151,7 @@ impl Node {
     fn from_values(address: &str, values: &[Value]) -> Self {
         let complaint = values.iter().find_map(Value::error).map(str::to_owned);
         let mut all = Info::default();
-        for value in values.get(1..5).unwrap_or_default() {
+        for value in values.iter().skip(1) {
             if let Some(info) = Info::from_value(value) {
                 all.extend(info);
             }
@@ -156,11 +175,13 @@ impl Node {
         let offset =
             all.int(if said == "slave" { "slave_repl_offset" } else { "master_repl_offset" });
         let master = all.get("master_host").zip(all.get("master_port"));
+        let min_replicas =
+            values.get(FENCE).and_then(|it| it.field("min-replicas-to-write")?.int());
         Self {
             address: address.into(),
             reachable: true,
             health: Health::Answers,
-            write_stalled: stalled(&all, complaint.as_deref()),
+            write_stalled: stalled(&all, complaint.as_deref(), min_replicas),
             error: complaint,
             role: Some(said.to_owned()),
             run_id: text("run_id"),
@@ -179,6 +200,7 @@ impl Node {
             keys: keys(&all, values.get(4)),
             connected_replicas: all.int("connected_slaves"),
             min_replicas_good: all.int("min_slaves_good_slaves"),
+            min_replicas: values.get(FENCE).and_then(|it| it.field("min-replicas-to-write")?.int()),
         }
     }
 
@@ -192,10 +214,24 @@ impl Node {
         self.role.as_deref() == Some("slave")
     }
 
+    /// It takes no writes because we have set it so.
+    pub fn is_fenced(&self) -> bool {
+        self.min_replicas.is_some_and(|it| it >= FENCE_REPLICAS)
+    }
+
     /// It is a replica of that node, as far as it says.
     pub fn follows(&self, address: &str) -> bool {
         self.is_replica()
             && self.master_host_port.as_deref().is_some_and(|it| crate::same_address(it, address))
+    }
+
+    /// How far it carries that history, bytes: a node that was promoted since has gone
+    /// on alone. None if it is of another.
+    pub fn offset_of(&self, replid: &str) -> Option<i64> {
+        if self.replid.as_deref() == Some(replid) {
+            return self.offset;
+        }
+        self.second_repl_offset.filter(|_| self.is_of(replid)).map(|it| it - 1)
     }
 
     /// It is of that history: on it now, or was until its own promotion.
@@ -218,8 +254,9 @@ fn is_about_rights(error: &str) -> bool {
     ["NOAUTH", "NOPERM", "WRONGPASS", "DENIED"].iter().any(|it| error.starts_with(it))
 }
 
-/// What stops writes, where it shows without writing.
-fn stalled(all: &Info, complaint: Option<&str>) -> Option<String> {
+/// What stops writes, where it shows without writing. Without its `min-replicas` only
+/// that no replica is near can be seen, not that too few are.
+fn stalled(all: &Info, complaint: Option<&str>, min_replicas: Option<i64>) -> Option<String> {
     let known = ["MISCONF", "OOM", "BUSY", "LOADING", "NOREPLICAS"];
     if let Some(error) = complaint.filter(|it| known.iter().any(|known| it.starts_with(known))) {
         return Some(error.to_owned());
@@ -230,8 +267,24 @@ fn stalled(all: &Info, complaint: Option<&str>) -> Option<String> {
     if all.get("aof_last_write_status") == Some("err") {
         return Some("MISCONF: its last write to the append-only file failed".into());
     }
-    if all.get("role") == Some("master") && all.int("min_slaves_good_slaves") == Some(0) {
-        return Some("NOREPLICAS: min-replicas-to-write is set and no replica is near".into());
+    if is_full(all) {
+        return Some("OOM: it uses all of its maxmemory and evicts nothing".into());
+    }
+    let near = all.int("min_slaves_good_slaves")?;
+    let wanted = min_replicas.unwrap_or(1);
+    if all.get("role") == Some("master") && near < wanted {
+        return Some(format!(
+            "NOREPLICAS: min-replicas-to-write wants {wanted}, and {near} are near"
+        ));
     }
     None
+}
+
+/// Whether writes that need memory are refused (Redis 7.0 evict.c, getMaxmemoryState):
+/// replication buffers do not count.
+fn is_full(all: &Info) -> bool {
+    let limit = all.int("maxmemory").unwrap_or(0);
+    let used = all.int("used_memory").unwrap_or(0);
+    let beside = all.int("mem_not_counted_for_evict").unwrap_or(0);
+    limit > 0 && all.get("maxmemory_policy") == Some("noeviction") && used - beside > limit
 }

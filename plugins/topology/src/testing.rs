@@ -436,6 +436,8 @@ pub fn assessed(sim: &Sim) -> crate::Assessment {
         reason: "as the test says".into(),
         master: Some(DATA[0].into()),
         masters: seen.masters().map(|it| it.address.clone()).collect(),
+        vantage: None,
+        last_known: Vec::new(),
         nodes: seen.nodes,
         sentinels: seen.sentinels,
         lineage: Some(lineage),

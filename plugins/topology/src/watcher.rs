@@ -23,6 +23,10 @@ pub struct Watcher {
     pub reachable: bool,
     /// Its address is refused or has no route: it is gone, not slow.
     pub gone: bool,
+    /// Its own address refused the connection: its machine is reached, and no process
+    /// listens there.
+    #[serde(default)]
+    pub refused: bool,
     /// What it failed or complained with.
     pub error: Option<String>,
     /// Its own id (`SENTINEL MYID`).
@@ -66,6 +70,7 @@ impl Watcher {
             Ok(values) => Self::from_values(address, values),
             Err(error) => Self {
                 gone: matches!(error.kind, ErrorKind::Refused | ErrorKind::Unreachable),
+                refused: error.kind == ErrorKind::Refused,
                 error: Some(error.to_string()),
                 ..Self::blank(address)
             },
@@ -77,6 +82,7 @@ impl Watcher {
             address: address.into(),
             reachable: false,
             gone: false,
+            refused: false,
             error: None,
             run_id: None,
             master: None,
@@ -104,6 +110,7 @@ impl Watcher {
             address: address.into(),
             reachable: true,
             gone: false,
+            refused: false,
             error: values.iter().find_map(Value::error).map(str::to_owned),
             run_id: value(3).text().map(std::borrow::Cow::into_owned),
             master: pair(value(1)),

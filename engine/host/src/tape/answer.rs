@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use baton_core::Json;
 use serde_json::json;
 
-use crate::guest::wit::redis::{Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node};
+use crate::guest::wit::redis::{Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node, Sample};
 
 /// Something that a guest is told.
 pub(crate) trait Answer: Sized {
@@ -140,7 +140,7 @@ impl Answer for Node {
 
 impl Answer for Cluster {
     fn to_json(&self) -> Json {
-        let member = |member: &Member| json!({ "address": member.address, "kind": name(MEMBERS, member.kind) });
+        let member = |member: &Member| json!({ "address": member.address, "kind": name(MEMBERS, member.kind), "zone": member.zone });
         json!({
             "name": self.name,
             "master_name": self.master_name,
@@ -154,7 +154,12 @@ impl Answer for Cluster {
 
     fn from_json(json: &Json) -> Result<Self, String> {
         let member = |json: &Json| {
-            Ok(Member { address: text(json, "address")?, kind: named(MEMBERS, json, "kind")? })
+            Ok(Member {
+                address: text(json, "address")?,
+                kind: named(MEMBERS, json, "kind")?,
+                // Tapes of before there were zones name none.
+                zone: json["zone"].as_str().map(str::to_owned),
+            })
         };
         let members = json["members"].as_array().ok_or_else(|| expected("members", json))?;
         let small = |key: &str| {
@@ -169,6 +174,38 @@ impl Answer for Cluster {
             down_after_ms: small("down_after_ms")?,
             restart_grace_ms: small("restart_grace_ms")?,
             max_lost_bytes: u64::from_json(&json["max_lost_bytes"])?,
+        })
+    }
+}
+
+impl Answer for Sample {
+    fn to_json(&self) -> Json {
+        json!({
+            "address": self.address,
+            "at_ms": self.at_ms,
+            "run_id": self.run_id,
+            "master": self.master,
+            "replid": self.replid,
+            "replid2": self.replid2,
+            "second_offset": self.second_offset,
+            "offset": self.offset,
+            "keys": self.keys,
+        })
+    }
+
+    fn from_json(json: &Json) -> Result<Self, String> {
+        let whole =
+            |key: &str| json[key].as_i64().ok_or_else(|| expected("a whole number", &json[key]));
+        Ok(Self {
+            address: text(json, "address")?,
+            at_ms: u64::from_json(&json["at_ms"])?,
+            run_id: text(json, "run_id")?,
+            master: json["master"].as_bool().ok_or_else(|| expected("`master`", json))?,
+            replid: text(json, "replid")?,
+            replid2: text(json, "replid2")?,
+            second_offset: whole("second_offset")?,
+            offset: whole("offset")?,
+            keys: json["keys"].as_u64(),
         })
     }
 }

@@ -46,6 +46,7 @@ impl Lab {
 pub(crate) fn host(cache: &TempDir) -> Host {
     Host::new(Options {
         cache_dir: cache.path().to_owned(),
+        lineage_dir: None,
         clusters: Vec::new(),
         outside: Outside::default(),
         memory_bytes_max: 4 << 20,

@@ -37,6 +37,7 @@ static SANDBOX: LazyLock<(Host, Plugin, TempDir)> = LazyLock::new(|| {
     let cache = tempfile::tempdir().unwrap();
     let host = Host::new(Options {
         cache_dir: cache.path().to_owned(),
+        lineage_dir: None,
         clusters: Vec::new(),
         outside: Outside::default(),
         memory_bytes_max: 4 << 20,

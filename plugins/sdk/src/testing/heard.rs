@@ -4,7 +4,7 @@ use crate::exec::Output;
 use crate::http::Response;
 use crate::probe::Finding;
 use crate::redis::{ErrorKind, Node, RedisError, Value};
-use crate::{CallError, Cluster, Member, MemberKind, Mode};
+use crate::{CallError, Cluster, Member, MemberKind, Mode, Sample};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
@@ -75,6 +75,10 @@ fn bytes(json: &Json) -> Result<Vec<u8>, String> {
     }
 }
 
+pub(super) fn samples(answer: &Json) -> Result<Result<Vec<Sample>, RedisError>, String> {
+    result(answer, |samples| list(samples, sample))
+}
+
 fn list<T>(json: &Json, of: impl Fn(&Json) -> Result<T, String>) -> Result<Vec<T>, String> {
     json.as_array().ok_or_else(|| expected("a list", json))?.iter().map(of).collect()
 }
@@ -134,7 +138,9 @@ fn cluster(json: &Json) -> Result<Cluster, String> {
             Some("sentinel") => MemberKind::Sentinel,
             _ => return Err(expected("a member", json)),
         };
-        Ok(Member { address: text(json, "address")?, kind })
+        // Tapes of before there were zones name none.
+        let zone = json["zone"].as_str().map(str::to_owned);
+        Ok(Member { address: text(json, "address")?, kind, zone })
     };
     let modes = [Mode::Observe, Mode::Assist, Mode::Lead];
     let mode = modes.into_iter().find(|mode| json["mode"] == mode.name());
@@ -150,6 +156,21 @@ fn cluster(json: &Json) -> Result<Cluster, String> {
         down_after_ms: small("down_after_ms")?,
         restart_grace_ms: small("restart_grace_ms")?,
         max_lost_bytes: json["max_lost_bytes"].as_u64().ok_or_else(|| expected("bytes", json))?,
+    })
+}
+
+fn sample(json: &Json) -> Result<Sample, String> {
+    let whole = |key: &str| json[key].as_i64().ok_or_else(|| expected(key, json));
+    Ok(Sample {
+        address: text(json, "address")?,
+        at_ms: json["at_ms"].as_u64().ok_or_else(|| expected("at_ms", json))?,
+        run_id: text(json, "run_id")?,
+        master: json["master"].as_bool().ok_or_else(|| expected("master", json))?,
+        replid: text(json, "replid")?,
+        replid2: text(json, "replid2")?,
+        second_offset: whole("second_offset")?,
+        offset: whole("offset")?,
+        keys: json["keys"].as_u64(),
     })
 }
 
@@ -198,6 +219,17 @@ mod tests {
         assert_eq!(probe(&answer).unwrap().unwrap()[0].latency_ms, 3);
         let answer = json!({ "error": { "kind": "timed-out", "message": "late" } });
         assert_eq!(probe(&answer), Ok(Err(CallError::new(ErrorKind::TimedOut, "late"))));
+    }
+
+    #[test]
+    fn samples_are_read_as_the_host_writes_them() {
+        let (run_id, replid) = ("a".repeat(40), "b".repeat(40));
+        let answer = json!({ "ok": [{ "address": "h:1", "at_ms": 7, "run_id": run_id,
+            "master": true, "replid": replid, "replid2": "0", "second_offset": -1, "offset": 9,
+            "keys": null }] });
+        let read = samples(&answer).unwrap().unwrap();
+        assert_eq!((read[0].offset, read[0].keys, read[0].master), (9, None, true));
+        assert!(samples(&json!({ "ok": [{ "address": "h:1" }] })).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::exec::Output;
 use crate::http;
 use crate::probe::Finding;
 use crate::redis::{RedisError, Request, Value};
-use crate::{CallError, Cluster, Context, Done, Fault, FaultKind, Host, Level, Plugin};
+use crate::{CallError, Cluster, Context, Done, Fault, FaultKind, Host, Level, Plugin, Sample};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use std::fmt;
@@ -251,6 +251,11 @@ impl Host for Tape {
     fn describe_cluster(&mut self, name: &str) -> Result<Cluster, RedisError> {
         let digest = Asking::of("redis.describe-cluster").text(name).digest();
         heard::described(self.heard("redis.describe-cluster", &digest, &name)).expect(BROKEN)
+    }
+
+    fn lineage(&mut self, cluster: &str) -> Result<Vec<Sample>, RedisError> {
+        let digest = Asking::of("redis.lineage").text(cluster).digest();
+        heard::samples(self.heard("redis.lineage", &digest, &cluster)).expect(BROKEN)
     }
 
     fn call(

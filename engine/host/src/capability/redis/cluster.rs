@@ -1,5 +1,7 @@
 //! What the operator said of a cluster, secrets resolved.
 
+use std::collections::BTreeMap;
+
 use crate::capability::secret::Secret;
 use crate::capability::tls::Tls;
 
@@ -16,6 +18,8 @@ pub struct Cluster {
     pub nodes: Vec<String>,
     /// `host:port` of every Sentinel.
     pub sentinels: Vec<String>,
+    /// Failure domains (a rack, a zone of a cloud) of members, by address.
+    pub zones: BTreeMap<String, String>,
     /// How to log in to data nodes.
     pub auth: Auth,
     /// How to log in to Sentinels.

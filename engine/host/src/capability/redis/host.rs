@@ -1,4 +1,4 @@
-//! `redis.describe-cluster`, `redis.call`.
+//! `redis.describe-cluster`, `redis.lineage`, `redis.call`.
 
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use super::grant::{self, Asker, Pipeline};
 use super::send::{Sending, changing, send};
 use super::table::name_of;
 use super::{Known, Mode, View, secret};
-use crate::guest::wit::redis::{self, Error, ErrorKind, Host, Member, MemberKind, Reply, Request};
+use crate::guest::wit::redis::{
+    self, Error, ErrorKind, Host, Member, MemberKind, Reply, Request, Sample,
+};
 use crate::limits;
 use crate::tape::{Asked, Divergence, Turn};
 use crate::text::tame;
@@ -29,6 +31,16 @@ impl Host for View<'_> {
         };
         let cluster = self.describe(&name);
         Ok(self.caller.tell(live, cluster))
+    }
+
+    async fn lineage(&mut self, cluster: String) -> wasmtime::Result<Outcome<Vec<Sample>>> {
+        let asked = || Asked::of("redis.lineage").text(&cluster).word(&cluster);
+        let live = match self.caller.ask(asked)? {
+            Turn::Heard(then) => return Ok(then),
+            Turn::Live(live) => live,
+        };
+        let samples = self.samples(&cluster);
+        Ok(self.caller.tell(live, samples))
     }
 
     async fn call(
@@ -66,7 +78,11 @@ impl View<'_> {
             addresses
                 .iter()
                 .filter(|address| asker.reaches(address, kind))
-                .map(|address| Member { address: address.clone(), kind })
+                .map(|address| Member {
+                    address: address.clone(),
+                    kind,
+                    zone: cluster.zones.get(address).cloned(),
+                })
                 .collect::<Vec<_>>()
         };
         let mut members = list(&cluster.nodes, MemberKind::Data);
@@ -84,6 +100,17 @@ impl View<'_> {
             restart_grace_ms: cluster.restart_grace_ms,
             max_lost_bytes: cluster.max_lost_bytes,
         })
+    }
+
+    /// Of the nodes that the step may reach: what it may hear now, it may know of then.
+    fn samples(&self, name: &str) -> Outcome<Vec<Sample>> {
+        let known = self.known(name)?;
+        let grants = self.grants(name);
+        let asker =
+            Asker { step: &self.caller.context.step, cluster: &known.cluster, grants: &grants };
+        let mut samples = known.lineage.samples();
+        samples.retain(|sample| asker.reaches(&sample.address, MemberKind::Data));
+        Ok(samples)
     }
 
     async fn send(

@@ -14,6 +14,7 @@ mod glob;
 mod grant;
 mod host;
 mod keys;
+mod lineage;
 mod outcome;
 mod resp;
 mod secret;
@@ -34,6 +35,8 @@ use wasmtime::component::{HasData, Linker};
 use crate::capability::tls;
 use crate::guest::{Caller, wit};
 use connection::Connection;
+pub(crate) use lineage::Keeper;
+use lineage::Lineage;
 use session::Session;
 
 pub use crate::capability::secret::Secret;
@@ -41,10 +44,11 @@ pub use crate::capability::tls::Tls;
 pub use class::is_read;
 pub use cluster::{Auth, Cluster, Mode};
 
-/// A cluster of baton.toml, its certificates read.
+/// A cluster of baton.toml, its certificates read, and its past.
 pub(crate) struct Known {
     cluster: Cluster,
     tls: Option<Arc<ClientConfig>>,
+    lineage: Lineage,
 }
 
 /// All clusters of baton.toml.
@@ -53,11 +57,14 @@ pub(crate) struct Clusters(Vec<Arc<Known>>);
 impl Clusters {
     /// # Errors
     /// The name of the cluster whose certificates are no good, and why.
-    pub(crate) fn new(clusters: Vec<Cluster>) -> Result<Self, (String, String)> {
+    pub(crate) fn new(clusters: Vec<Cluster>, keeper: &Keeper) -> Result<Self, (String, String)> {
         clusters
             .into_iter()
             .map(|cluster| match cluster.tls.as_ref().map(tls::config).transpose() {
-                Ok(tls) => Ok(Arc::new(Known { cluster, tls })),
+                Ok(tls) => {
+                    let lineage = Lineage::open(&cluster.name, &cluster.nodes, keeper.clone());
+                    Ok(Arc::new(Known { cluster, tls, lineage }))
+                }
                 Err(message) => Err((cluster.name, message)),
             })
             .collect::<Result<_, _>>()

@@ -11,7 +11,7 @@ use super::connection::{Connection, silent};
 use super::grant::{Command, Pipeline};
 use super::outcome::outcomes;
 use super::{Held, Known, resp, secret};
-use crate::guest::wit::redis::{Error, ErrorKind, Node};
+use crate::guest::wit::redis::{Error, ErrorKind, MemberKind, Node};
 use crate::host::Wall;
 use crate::tape::Tape;
 
@@ -81,6 +81,9 @@ pub(super) async fn send(
     }
     crash::point(if calls.is_empty() { Point::ReadAfter } else { Point::ChangeAfter });
     tell(wall, &pipeline.commands, &replies, first, calls);
+    if pipeline.kind == MemberKind::Data {
+        known.lineage.hear(address, &pipeline.commands, &replies);
+    }
     // Whoever is told that it broke knows that what was said on it is gone.
     let said = std::mem::take(&mut slot.session);
     ended.map_err(|error| doubted(error, &pipeline.commands, replies.len()))?;

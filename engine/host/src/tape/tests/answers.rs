@@ -6,7 +6,7 @@ use super::super::answer::{Answer, read, write};
 use crate::guest::wit::exec::Output;
 use crate::guest::wit::http::{Header, Response};
 use crate::guest::wit::probe::Finding;
-use crate::guest::wit::redis::{Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node};
+use crate::guest::wit::redis::{Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node, Sample};
 use crate::guest::wit::types;
 
 type Sent = Result<Response, types::Error>;
@@ -58,7 +58,9 @@ fn called() -> impl Strategy<Value = Called> {
 
 fn cluster() -> impl Strategy<Value = Cluster> {
     let kind = proptest::sample::select(vec![MemberKind::Data, MemberKind::Sentinel]);
-    let member = (".*", kind).prop_map(|(address, kind)| Member { address, kind });
+    let zone = prop::option::of(".*");
+    let member =
+        (".*", kind, zone).prop_map(|(address, kind, zone)| Member { address, kind, zone });
     let mode = proptest::sample::select(vec![Mode::Observe, Mode::Assist, Mode::Lead]);
     let numbers = (any::<u32>(), any::<u32>(), any::<u64>());
     (".*", ".*", mode, prop::collection::vec(member, 0..5), numbers).prop_map(
@@ -120,6 +122,15 @@ fn looked() -> impl Strategy<Value = Looked> {
     prop_oneof![prop::collection::vec(finding, 0..4).prop_map(Ok), door_error().prop_map(Err)]
 }
 
+fn sample() -> impl Strategy<Value = Sample> {
+    let texts = (".*", ".*", ".*", ".*");
+    let numbers = (any::<u64>(), any::<bool>(), any::<i64>(), any::<i64>(), any::<Option<u64>>());
+    (texts, numbers).prop_map(|(texts, (at_ms, master, second_offset, offset, keys))| {
+        let (address, run_id, replid, replid2) = texts;
+        Sample { address, at_ms, run_id, master, replid, replid2, second_offset, offset, keys }
+    })
+}
+
 /// Clusters have no equality of their own in the bindings' public part.
 fn same<T: Answer + PartialEq + std::fmt::Debug>(answer: &T) {
     let text = write(answer);
@@ -128,10 +139,13 @@ fn same<T: Answer + PartialEq + std::fmt::Debug>(answer: &T) {
 
 proptest! {
     #[test]
-    fn every_answer_survives_being_text(called in called(), cluster in cluster(), at in any::<u64>()) {
+    fn every_answer_survives_being_text(
+        called in called(), cluster in cluster(), at in any::<u64>(), sample in sample(),
+    ) {
         same(&called);
         same(&Ok::<Cluster, Error>(cluster));
         same(&at);
+        same(&Ok::<Vec<Sample>, Error>(vec![sample]));
         same(&());
     }
 

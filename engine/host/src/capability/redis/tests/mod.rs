@@ -8,6 +8,7 @@ mod servers;
 mod table;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +18,7 @@ use baton_core::workflow::plan::{Grants, RedisGrant};
 use futures::future::BoxFuture;
 
 use super::table::names;
-use super::{Auth, Cluster, Clusters, Mode, State, View, class};
+use super::{Auth, Cluster, Clusters, Keeper, Mode, State, View, class};
 use crate::guest::Caller;
 use crate::guest::wit::redis::{Error, Host as _, Reply, Request};
 use crate::host::{Context, Durable, Wall, WallError};
@@ -36,6 +37,7 @@ fn cluster(nodes: &[&str], sentinels: &[&str]) -> Cluster {
         mode: Mode::Lead,
         nodes: list(nodes),
         sentinels: list(sentinels),
+        zones: BTreeMap::new(),
         auth: Auth::default(),
         sentinel_auth: Auth::default(),
         tls: None,
@@ -139,7 +141,7 @@ impl Attempt {
         let journal = Arc::new(journal);
         let wall: Arc<dyn Wall> = Arc::clone(&journal) as Arc<dyn Wall>;
         Self {
-            state: State::new(Arc::new(Clusters::new(vec![cluster]).unwrap())),
+            state: State::new(Arc::new(Clusters::new(vec![cluster], &Keeper::new(None)).unwrap())),
             caller: Caller::new(
                 Arc::new(context),
                 Grants { redis: grants, ..Grants::default() },

@@ -426,6 +426,7 @@ async fn tls_to_a_server_without_it_fails_in_words() {
 fn certificates_that_are_none_are_refused_at_the_start() {
     let tls = Tls { ca_pem: Some(b"rubbish".to_vec()), client_pem: None, insecure: false };
     let cluster = Cluster { tls: Some(tls), ..cluster(&[], &[]) };
-    let (name, message) = super::Clusters::new(vec![cluster]).err().unwrap();
+    let (name, message) =
+        super::Clusters::new(vec![cluster], &super::Keeper::new(None)).err().unwrap();
     assert_eq!((name.as_str(), message.as_str()), ("bondx", "tls.ca holds no PEM certificate"));
 }

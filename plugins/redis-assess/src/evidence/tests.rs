@@ -3,18 +3,18 @@
 use super::*;
 use baton_plugin::redis::ErrorKind;
 use baton_topology::testing::{DATA, Sim};
-use baton_topology::{Scope, look};
+use baton_topology::{FENCE_REPLICAS, Health, Scope, look};
 
-const PATIENCE: Patience = Patience { down_after_ms: 5000, restart_grace_ms: 0 };
+pub(super) const PATIENCE: Patience = Patience { down_after_ms: 5000, restart_grace_ms: 0 };
 
-fn seen(sim: &Sim) -> Look {
+pub(super) fn seen(sim: &Sim) -> Look {
     let mut host = sim.host();
     let cluster = host.cluster.clone();
-    look(&cluster, Scope::Everyone, 500, &mut host).unwrap()
+    look(&cluster, Scope::Whole, 500, &mut host).unwrap()
 }
 
 fn check(sim: &Sim, evidence: Evidence, verdict: Verdict) {
-    let judged = judge(&seen(sim), PATIENCE);
+    let judged = judge(&seen(sim), PATIENCE, &[]);
     assert_eq!((judged.evidence, judged.verdict), (evidence, verdict), "{}", judged.reason);
 }
 
@@ -99,6 +99,17 @@ fn a_hang_that_replicas_have_not_felt_for_down_after_is_not_death() {
     sentinels(&sim, |it| it.flags = "master,s_down".into());
     sim.node(2, |it| it.last_io_s = 4);
     check(&sim, Evidence::UnreachableFromEngine, Verdict::Unknown);
+}
+
+#[test]
+fn a_link_that_was_pinged_a_moment_ago_is_heard_however_short_down_after_is() {
+    let patience = Patience { down_after_ms: 500, ..PATIENCE };
+    let sim = hung();
+    sentinels(&sim, |it| it.flags = "master,s_down".into());
+    (1..3).for_each(|index| sim.node(index, |it| it.last_io_s = 2));
+    assert_eq!(judge(&seen(&sim), patience, &[]).evidence, Evidence::UnreachableFromEngine);
+    (1..3).for_each(|index| sim.node(index, |it| it.last_io_s = 3));
+    assert_eq!(judge(&seen(&sim), patience, &[]).evidence, Evidence::DeadMaster);
 }
 
 #[test]
@@ -205,22 +216,22 @@ fn a_sentinel_in_tilt_has_no_voice() {
     sentinels(&sim, |it| it.flags = "master,s_down".into());
     let mut look = seen(&sim);
     look.sentinels.iter_mut().for_each(|it| it.tilt = true);
-    assert_ne!(judge(&look, PATIENCE).verdict, Verdict::Dead);
+    assert_ne!(judge(&look, PATIENCE, &[]).verdict, Verdict::Dead);
 }
 
 #[test]
 fn a_supervisor_gets_its_time() {
     let patience = Patience { restart_grace_ms: 3000, ..PATIENCE };
     let mut look = seen(&Sim::killed());
-    assert_eq!(judge(&look, patience).evidence, Evidence::Unknown);
+    assert_eq!(judge(&look, patience, &[]).evidence, Evidence::Unknown);
     look.nodes[1].link_down_s = Some(3);
-    assert_eq!(judge(&look, patience).evidence, Evidence::DeadMaster);
+    assert_eq!(judge(&look, patience, &[]).evidence, Evidence::DeadMaster);
 }
 
 #[test]
 fn death_is_believed_only_if_seen_twice_alike() {
     let dead = seen(&Sim::killed());
-    let first = judge(&dead, PATIENCE);
+    let first = judge(&dead, PATIENCE, &[]);
     assert_eq!(confirm(&first, &dead, first.clone(), &dead).verdict, Verdict::Dead);
 
     let mut restarted = dead.clone();
@@ -232,7 +243,87 @@ fn death_is_believed_only_if_seen_twice_alike() {
     assert_eq!(confirm(&first, &dead, first.clone(), &silent).evidence, Evidence::Unknown);
 
     let well = seen(&Sim::bondx());
-    let healthy = judge(&well, PATIENCE);
+    let healthy = judge(&well, PATIENCE, &[]);
     assert_eq!(confirm(&healthy, &well, first.clone(), &dead).evidence, Evidence::Unknown);
     assert_eq!(confirm(&first, &dead, healthy, &well).evidence, Evidence::Healthy);
+}
+
+#[test]
+fn a_hang_seen_from_the_small_side_of_a_partition_is_not_death() {
+    // The master, one replica and all Sentinels are on the other side; the replica on
+    // ours hears nothing either.
+    let sim = hung();
+    sim.node(1, |it| (it.link, it.last_io_s) = (Some(false), 60));
+    sim.node(2, |it| it.down = Some(ErrorKind::TimedOut));
+    sentinels(&sim, |it| it.down = Some(ErrorKind::TimedOut));
+    check(&sim, Evidence::Unknown, Verdict::Unknown);
+    // Their machines are there and say that nothing listens: it is not us.
+    sentinels(&sim, |it| it.down = Some(ErrorKind::Refused));
+    check(&sim, Evidence::SentinelQuorumLost, Verdict::Dead);
+}
+
+#[test]
+fn a_hang_that_most_sentinels_do_not_see_is_a_partition() {
+    let sim = hung();
+    (1..3).for_each(|index| sim.node(index, |it| it.last_io_s = 60));
+    sim.sentinel(0, |it| it.flags = "master,s_down".into());
+    check(&sim, Evidence::Unknown, Verdict::Unknown);
+}
+
+#[test]
+fn a_sentinel_that_names_another_has_no_voice_on_this_master() {
+    let sim = hung();
+    sentinels(&sim, |it| it.flags = "master,s_down".into());
+    check(&sim, Evidence::DeadMaster, Verdict::Dead);
+    sim.sentinel(2, |it| it.master = DATA[1].into());
+    check(&sim, Evidence::DeadMaster, Verdict::Dead);
+    sim.sentinel(1, |it| it.flags = "master".into());
+    check(&sim, Evidence::Unknown, Verdict::Unknown);
+    let sim = Sim::bondx();
+    sim.sentinel(2, |it| it.master = DATA[1].into());
+    check(&sim, Evidence::Healthy, Verdict::Degraded);
+}
+
+#[test]
+fn a_fenced_master_is_ours_and_neither_stalled_nor_half_of_a_split_brain() {
+    let sim = Sim::bondx();
+    sim.node(0, |it| it.min_replicas = FENCE_REPLICAS);
+    check(&sim, Evidence::FencedByBaton, Verdict::Degraded);
+    sim.node(1, |it| it.follows = None);
+    check(&sim, Evidence::FencedByBaton, Verdict::Degraded);
+    assert_eq!(judge(&seen(&sim), PATIENCE, &[]).master.as_deref(), Some(DATA[1]));
+    sim.node(1, |it| it.min_replicas = FENCE_REPLICAS);
+    check(&sim, Evidence::FencedByBaton, Verdict::Degraded);
+    sim.node(0, |it| it.min_replicas = 1);
+    sim.node(1, |it| it.min_replicas = 2);
+    check(&sim, Evidence::SplitBrain, Verdict::Degraded);
+}
+
+#[test]
+fn a_replica_of_another_history_and_a_sentinel_in_tilt_are_named() {
+    let sim = Sim::bondx();
+    sim.node(2, |it| (it.replid, it.link) = ("b".repeat(40), Some(false)));
+    let mut look = seen(&sim);
+    look.sentinels[0].tilt = true;
+    let judged = judge(&look, PATIENCE, &[]);
+    assert_eq!((judged.evidence, judged.verdict), (Evidence::Healthy, Verdict::Degraded));
+    assert!(judged.reason.contains("carries another history"), "{}", judged.reason);
+    assert!(judged.reason.contains("is in TILT"), "{}", judged.reason);
+}
+
+#[test]
+fn a_master_out_of_memory_is_stalled() {
+    use baton_plugin::redis::Value;
+    use baton_topology::Node;
+    let read = |memory: &str| {
+        let ok = Value::Simple("PONG".into());
+        let info = |text: &str| Value::from(text);
+        let answers = vec![ok, info("role:master\r\n"), info(""), info(""), info(""), info(memory)];
+        Node::read(DATA[0], &Ok(answers)).write_stalled
+    };
+    let full = "used_memory:1100\r\nmem_not_counted_for_evict:50\r\nmaxmemory:1000\r\nmaxmemory_policy:noeviction\r\n";
+    assert!(read(full).unwrap().starts_with("OOM"));
+    assert_eq!(read(&full.replace("noeviction", "allkeys-lru")), None);
+    assert_eq!(read(&full.replace("used_memory:1100", "used_memory:1040")), None);
+    assert_eq!(read(&full.replace("maxmemory:1000", "maxmemory:0")), None);
 }

@@ -1,0 +1,5 @@
+//! What `redis-assess` sees and `choose-replica` chooses, when it really happens.
+
+mod choice;
+mod evidence;
+mod scene;
