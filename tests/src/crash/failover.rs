@@ -28,6 +28,10 @@ const WRITES_PER_S: u32 = 50;
 const INSTRUMENTS: usize = 25;
 const TOKEN: &str = "laboratory";
 const FAILOVER: &str = "redis-failover";
+const REJOIN: &str = "redis-rejoin";
+/// From the return of the old master to the end of the run that waits for it.
+const PAID_WITHIN: Duration = Duration::from_secs(60);
+const GATE: &str = "min-replicas-to-write";
 
 /// What begins the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +137,8 @@ impl Subject for Failover {
         } else {
             violations.extend(judge_run(&mut engine, &run)?);
             violations.extend(judge_cluster(&lab, &old, &run));
+            violations.extend(pay_debt(&mut engine, &lab)?);
+            violations.extend(judge_cluster(&lab, &old, &run));
         }
         let mut master = query::connect(&lab.master()?.address(), None)?;
         let account = history.account(&mut master)?;
@@ -209,6 +215,33 @@ fn judge_cluster(lab: &Lab, old: &str, run: &Value) -> Vec<String> {
         wrong.push(format!("the master is {master}, by the Sentinels {by_sentinels:?}"));
     }
     wrong
+}
+
+/// The old master comes back: the one run that waits for it makes it follow, unfenced.
+fn pay_debt(engine: &mut Engine, lab: &Lab) -> Result<Vec<String>> {
+    let old = &lab.data()[0];
+    old.start()?;
+    let debts = engine.get(&format!("/runs?workflow={REJOIN}&limit=10"))?;
+    let [debt] = list(&debts, "runs") else {
+        return Ok(vec![format!("there should be one debt: {debts}")]);
+    };
+    let id = text(debt, "id").to_owned();
+    let run = engine.end_of(&id, PAID_WITHIN, |_| {
+        Ok(Answered { approved: true, reason: "the plugin looks before it acts".to_owned() })
+    })?;
+    let mut wrong = Vec::new();
+    let outcome = text(&run["output"], "outcome");
+    if text(&run, "state") != "succeeded" || !["held", "follows"].contains(&outcome) {
+        wrong.push(format!("the debt ended {outcome}: {}", engine.told(&run)?));
+    }
+    if !query::in_sync(old) {
+        wrong.push(format!("{} does not follow", old.address()));
+    }
+    let (_, gate): (String, String) = query::ask(old, &["CONFIG", "GET", GATE])?;
+    if gate != "0" {
+        wrong.push(format!("{} is left with {GATE} {gate}", old.address()));
+    }
+    Ok(wrong)
 }
 
 /// One incident is one run, all are over, and the key is free again: a run by hand
