@@ -390,7 +390,7 @@ impl World {
             ["SENTINEL", "MYID"] => Value::from(me.run_id.as_str()),
             ["INFO", "sentinel"] => Value::from("sentinel_tilt:0\r\n"),
             ["PUBLISH", "__sentinel__:hello", hello] => me.hear(hello, &peers),
-            other => Value::Error(format!("ERR unknown command {}", other.join(" "))),
+            other => me.manage(other),
         })
     }
 }
