@@ -12,6 +12,8 @@ mod house;
 mod journal;
 mod lab;
 mod plan;
+mod switchover;
+mod takeover;
 mod tapes;
 mod versions;
 mod workflows;

@@ -243,7 +243,9 @@ impl<'a> Vigil<'a> {
     fn knock_until_next_look<H: Host>(&mut self, seen: &Look, host: &mut H) -> Result<(), Fault> {
         let gone = seen.node(&self.node).is_some_and(|it| !it.reachable);
         if !gone || seen.successor_of(&self.node).is_none() {
-            host.sleep(if gone { PATIENT_MS } else { KNOCK_MS * 4 });
+            // A promotion takes a second: whoever restarts the node may be as fast.
+            let eager = host.now_ms() < self.eager_until_ms;
+            host.sleep(if eager { KNOCK_MS } else { PATIENT_MS });
             return Ok(());
         }
         let next_look_ms = host.now_ms() + u64::from(PATIENT_MS);

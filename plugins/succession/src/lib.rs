@@ -4,6 +4,7 @@
 //! over it (`settle`): re-point the nodes, tell the Sentinels by hello, read back
 //! ([`converge`]); and what is done when a Sentinel makes another one at the same time.
 
+mod attached;
 mod convergence;
 mod fallback;
 mod hello;
@@ -12,6 +13,7 @@ mod rival;
 use baton_plugin::JsonSchema;
 use serde::Serialize;
 
+pub use attached::{Attached, attached};
 pub use convergence::{Ended, Settled, converge, note_rewrite};
 pub use hello::Configuration;
 pub use rival::is_untouched;

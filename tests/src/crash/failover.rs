@@ -76,33 +76,44 @@ impl Failover {
         let (root, binary) = (root.to_owned(), binary.to_owned());
         Ok(Self { root, binary, cache: cache.to_owned(), begun })
     }
+}
 
+impl Failover {
     /// A home of an engine that leads the cluster of `lab`.
     fn home(&self, lab: &Lab) -> Result<Home> {
-        let folder = lab.folder().join("baton");
-        let workflows = folder.join("workflows");
-        fs::create_dir_all(&workflows)?;
-        fs::create_dir_all(folder.join("data"))?;
-        std::os::unix::fs::symlink(&self.cache, folder.join("data/cache"))?;
-        for entry in fs::read_dir(self.root.join("workflows"))? {
-            let path = entry?.path();
-            let name = path.file_name().context("a file of a folder has a name")?;
-            let mut source = fs::read_to_string(&path)?;
-            if self.begun == Begun::ByAlert {
-                source = without_watch(&source);
-            }
-            fs::write(workflows.join(name), source)?;
-        }
-        let configuration = format!(
-            "[server]\nbind = \"127.0.0.1:0\"\n\n[paths]\ndata = \"data\"\nplugins = {:?}\n\
-             workflows = \"workflows\"\n\n[secrets]\nhook-token = {{ env = \"HOOK_TOKEN\" }}\n\n{}",
-            self.root.join("target/plugins").display().to_string(),
-            lab.cluster_toml("bondx", "lead"),
-        );
-        fs::write(folder.join("baton.toml"), configuration)?;
-        let environment = vec![("HOOK_TOKEN".to_owned(), TOKEN.to_owned())];
-        Ok(Home { binary: self.binary.clone(), folder, environment })
+        home(&self.root, &self.binary, &self.cache, lab, self.begun)
     }
+}
+
+/// A home of an engine of the repository at `root` that leads the cluster of `lab`.
+/// Compiled plugins are kept in `cache`.
+///
+/// # Errors
+/// When files cannot be written.
+pub fn home(root: &Path, binary: &Path, cache: &Path, lab: &Lab, begun: Begun) -> Result<Home> {
+    let folder = lab.folder().join("baton");
+    let workflows = folder.join("workflows");
+    fs::create_dir_all(&workflows)?;
+    fs::create_dir_all(folder.join("data"))?;
+    std::os::unix::fs::symlink(cache, folder.join("data/cache"))?;
+    for entry in fs::read_dir(root.join("workflows"))? {
+        let path = entry?.path();
+        let name = path.file_name().context("a file of a folder has a name")?;
+        let mut source = fs::read_to_string(&path)?;
+        if begun == Begun::ByAlert {
+            source = without_watch(&source);
+        }
+        fs::write(workflows.join(name), source)?;
+    }
+    let configuration = format!(
+        "[server]\nbind = \"127.0.0.1:0\"\n\n[paths]\ndata = \"data\"\nplugins = {:?}\n\
+         workflows = \"workflows\"\n\n[secrets]\nhook-token = {{ env = \"HOOK_TOKEN\" }}\n\n{}",
+        root.join("target/plugins").display().to_string(),
+        lab.cluster_toml("bondx", "lead"),
+    );
+    fs::write(folder.join("baton.toml"), configuration)?;
+    let environment = vec![("HOOK_TOKEN".to_owned(), TOKEN.to_owned())];
+    Ok(Home { binary: binary.to_owned(), folder, environment })
 }
 
 impl Subject for Failover {
