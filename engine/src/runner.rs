@@ -13,6 +13,7 @@
 
 mod admit;
 mod attempt;
+mod detached;
 mod ephemeral;
 mod handle;
 mod index;

@@ -14,6 +14,8 @@ mod house;
 mod journal;
 mod lab;
 mod plan;
+mod switchover;
+mod takeover;
 mod tapes;
 mod versions;
 mod workflows;

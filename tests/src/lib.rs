@@ -16,6 +16,7 @@ pub mod lab;
 pub mod market;
 pub mod node;
 mod ports;
+pub mod probe;
 pub mod prometheus;
 pub mod query;
 pub mod receiver;

@@ -39,15 +39,10 @@ impl Runner {
         {
             return Ok(Admission::Duplicate(run.clone()));
         }
-        let Some(concurrency) = plan.concurrency() else {
+        let key = key_of(&plan, &params).map_err(|why| BeginError::BadParams(vec![why]))?;
+        let Some((key, policy)) = key else {
             return self.begin_root(stage, plan, params, begin.trigger, None, None);
         };
-        let key = concurrency
-            .key
-            .render(&Scope::new().with("params", &params))
-            .map_err(|error| BeginError::BadParams(vec![format!("concurrency.key: {error}")]))?;
-        let key = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-        let policy = concurrency.policy;
         if let Some(holder) = self.index.holder(&key).cloned() {
             return match policy {
                 Policy::Join => self.join(stage, holder, begin.trigger),
@@ -328,6 +323,15 @@ impl Runner {
     }
 }
 
+/// A plan's concurrency key with these params, and what becomes of whoever finds it held.
+pub(super) fn key_of(plan: &Plan, params: &Json) -> Result<Option<(String, Policy)>, String> {
+    let Some(concurrency) = plan.concurrency() else { return Ok(None) };
+    let key = concurrency.key.render(&Scope::new().with("params", params));
+    let key = key.map_err(|error| format!("concurrency.key: {error}"))?;
+    let key = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+    Ok(Some((key, concurrency.policy)))
+}
+
 /// The id of the child run that `attempt` of `parent` begins.
 pub(super) fn child_id(parent: &RunId, attempt: AttemptId) -> RunId {
     let name =
@@ -336,7 +340,7 @@ pub(super) fn child_id(parent: &RunId, attempt: AttemptId) -> RunId {
     id.to_string().parse().expect("a UUID is a run id")
 }
 
-fn sources(plan: &Plan) -> BTreeMap<String, Arc<str>> {
+pub(super) fn sources(plan: &Plan) -> BTreeMap<String, Arc<str>> {
     plan.children()
         .into_iter()
         .map(|(name, child)| (name.to_owned(), Arc::clone(child.source())))

@@ -136,7 +136,9 @@ impl<'e> Shell<'e> {
             Ok(Invocation::Plugin { name, input, grants, timeout_ms, .. }) => {
                 (name, input, grants, timeout_ms)
             }
-            Ok(Invocation::Child { .. } | Invocation::Report) => return Ok(false),
+            Ok(Invocation::Child { .. } | Invocation::Detached { .. } | Invocation::Report) => {
+                return Ok(false);
+            }
             Err(fault) => {
                 self.fold(&Event::Started { at, attempt })?;
                 self.fold(&Event::Failed { at, attempt, fault, jitter: 0 })?;

@@ -110,6 +110,9 @@ impl Runner {
             Ok(Invocation::Child { plan, params, fresh_until }) => {
                 self.begin_child(stage, &of, plan, &params, fresh_until);
             }
+            Ok(Invocation::Detached { plan, params }) => {
+                self.let_go(stage, &of, plan, &params);
+            }
             Ok(Invocation::Report) => {
                 let Some(live) = self.runs.get(&of.run) else { return };
                 let markdown = super::report::markdown(&live.plan, &live.run, at);
@@ -125,9 +128,7 @@ impl Runner {
     fn stop_attempt(&mut self, stage: &mut Stage, of: Doing) {
         let Some(live) = self.runs.get(&of.run) else { return };
         let (at, attempt) = (stage.now, of.attempt);
-        if matches!(live.plan.step(attempt.place.step).action, Action::Workflow(_))
-            && attempt.side == Side::Do
-        {
+        if live.plan.is_child(attempt) {
             let child = super::admit::child_id(&of.run, attempt);
             let _ = self.event(stage, &child, Event::Cancelled { at, by: Cause::Parent });
             return;

@@ -126,7 +126,9 @@ impl Stage<'_> {
         let step = self.plan.step(attempt.place.step);
         match &step.action {
             Action::Plugin(_) if step.changes_nothing() => self.shell.start(attempt),
-            Action::Workflow(_) if !self.children.contains_key(&attempt.place) => {
+            Action::Workflow(child)
+                if !child.detached && !self.children.contains_key(&attempt.place) =>
+            {
                 self.child(attempt).await
             }
             Action::Report => {
@@ -144,7 +146,9 @@ impl Stage<'_> {
     async fn child(&mut self, attempt: AttemptId) -> Result<bool, String> {
         let (plan, params) = match self.shell.run.invocation(self.plan, attempt) {
             Ok(Invocation::Child { plan, params, .. }) => (plan, params),
-            Ok(Invocation::Plugin { .. } | Invocation::Report) => return Ok(false),
+            Ok(Invocation::Plugin { .. } | Invocation::Detached { .. } | Invocation::Report) => {
+                return Ok(false);
+            }
             Err(fault) => return self.ended(attempt, Err(fault)),
         };
         if let Err(flaws) = plan.bind(&params) {

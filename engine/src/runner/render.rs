@@ -280,8 +280,14 @@ fn step_view(plan: &Plan, run: &Run, id: StepId) -> StepView {
     view.pivot = step.pivot;
     view.always = step.always;
     view.question = view.question.or_else(|| skip_note(plan, state));
-    if !matches!(step.action, Action::Workflow(_)) {
-        view.child = None;
+    match &step.action {
+        Action::Workflow(child) if child.detached => {
+            view.child = view.output["run"].as_str().map(str::to_owned);
+        }
+        Action::Workflow(_) => {}
+        Action::Plugin(_) | Action::Approval(_) | Action::Wait { .. } | Action::Report => {
+            view.child = None;
+        }
     }
     if single.is_none() {
         let items = (0u32..).zip(state.items());

@@ -10,30 +10,24 @@
 //!     ▼
 //! REPLICAOF NO ONE on the chosen, unless it is master already       [`takeover`]
 //!     ▼
-//! re-point the other nodes, hello to the Sentinels, read back,      [`convergence`]
+//! re-point the other nodes, hello to the Sentinels, read back,    [`baton_succession`]
 //! until all that can follow do
 //! ```
 
-mod convergence;
-mod hello;
 mod takeover;
 
 use baton_plugin::{About, Fault, Host, JsonSchema, Mode, Plugin};
+use baton_succession::{Adoption, Ended, Succession, converge};
 use baton_topology::Assessment;
-use convergence::converge;
 use serde::{Deserialize, Serialize};
 use takeover::take_over;
-
-/// Longest wait for a member, ms, connecting included. It stands between a dead
-/// master and the first write on the new one whenever some member hangs.
-const TIMEOUT_MS: u32 = 300;
-
-/// Default time for every Sentinel to adopt, ms: a stopped one is waited for.
-const ADOPT_TIMEOUT_MS: u32 = 20_000;
 
 /// Default time for a Sentinel's own failover to end, ms: BondX's failover-timeout
 /// is 10 s, and a leader that dies is replaced after twice that.
 const YIELD_TIMEOUT_MS: u32 = 15_000;
+
+/// How often it may yield to a master that a Sentinel made at the same time.
+const YIELDS_MAX: u32 = 3;
 
 /// Whom to promote, and what was known when it was chosen.
 #[derive(Deserialize, JsonSchema)]
@@ -95,17 +89,6 @@ pub struct Handover {
     pub promotion_offset: Option<i64>,
 }
 
-/// A Sentinel after the hello.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Adoption {
-    /// `host:port`.
-    pub address: String,
-    /// It hands out the new master.
-    pub adopted: bool,
-    /// The epoch of its configuration.
-    pub config_epoch: Option<i64>,
-}
-
 /// The plugin.
 pub struct Promote;
 
@@ -124,11 +107,16 @@ impl Plugin for Promote {
                 "REPLICAOF",
                 "CONFIG|REWRITE",
                 "CONFIG|GET",
+                "CONFIG|SET",
                 "SENTINEL|MASTER",
                 "SENTINEL|GET-MASTER-ADDR-BY-NAME",
                 "SENTINEL|SENTINELS",
                 "SENTINEL|MYID",
                 "PUBLISH",
+                "SENTINEL|REMOVE",
+                "SENTINEL|MONITOR",
+                "SENTINEL|SET",
+                "SENTINEL|FLUSHCONFIG",
             ],
             when_interrupted: "rerun",
         }
@@ -148,12 +136,33 @@ impl Plugin for Promote {
             ));
         }
         let mut notes = Vec::new();
-        let taken = take_over(&cluster, &input, &mut notes, host)?;
-        let settled = converge(&cluster, &input, &taken, &mut notes, host)?;
+        let epochs = input.assessment.sentinels.iter().filter_map(|it| it.current_epoch);
+        let epoch_seen = epochs.max().unwrap_or(0);
+        let mut yields = 0;
+        let (taken, settled) = loop {
+            let taken = take_over(&cluster, &input, &mut notes, host)?;
+            let succession = Succession {
+                master: &taken.master,
+                old_master: &input.old_master,
+                epoch_seen,
+                adopt_timeout_ms: input.adopt_timeout_ms,
+            };
+            match converge(&cluster, &succession, &mut notes, host)? {
+                Ended::Settled(settled) => break (taken, settled),
+                Ended::Yielded(to) if yields < YIELDS_MAX => {
+                    yields += 1;
+                    notes.push(format!("{} had taken no write and yielded to {to}", taken.master));
+                }
+                Ended::Yielded(to) => {
+                    let why = format!("{} keeps yielding, now to {to}; assess again", taken.master);
+                    return Err(Fault::retryable("unsettled", why));
+                }
+            }
+        };
         Ok(Output {
             master: taken.master,
             adopted: taken.adopted,
-            yielded: taken.yielded,
+            yielded: taken.yielded || yields > 0,
             epoch: settled.epoch,
             promoted_at_ms: taken.at_ms,
             lineage: taken.lineage,

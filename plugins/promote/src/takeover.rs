@@ -1,9 +1,13 @@
 //! Until one node is master: the last look, and `REPLICAOF NO ONE`.
 
-use crate::{Handover, Input, TIMEOUT_MS, YIELD_TIMEOUT_MS};
+use crate::{Handover, Input, YIELD_TIMEOUT_MS};
 use baton_plugin::redis::{Command, Request, Value};
 use baton_plugin::{Cluster, Fault, Host, Level};
-use baton_topology::{Look, Node, Scope, look, same_address};
+use baton_succession::{TIMEOUT_MS, note_rewrite};
+use baton_topology::{
+    Look, Node, Scope, gate_commands, gate_question, gates, is_fence, look, read_gate,
+    same_address, usual_gate,
+};
 
 /// Between two looks while a Sentinel's failover is waited for, ms.
 const YIELD_POLL_MS: u32 = 100;
@@ -54,7 +58,7 @@ pub(crate) fn take_over<H: Host>(
         match next(&seen, input)? {
             Next::Adopt(node) => {
                 let ours = same_address(&node.address, &input.chosen);
-                note_write_gate(cluster, &node.address, notes, host);
+                open_gate(cluster, &seen, &node.address, notes, host)?;
                 return Ok(Taken {
                     adopted: !ours || (yielded && sent == 0),
                     yielded,
@@ -102,6 +106,12 @@ fn next(seen: &Look, input: &Input) -> Result<Next, Fault> {
     match others[..] {
         [] => {}
         [master] => return adopt(master, input),
+        // Made at the same time out of one history: what comes next settles it, and can
+        // as long as one of them has taken no write.
+        [one, other] if one.is_of(&input.replid) && other.is_of(&input.replid) => {
+            let ours = others.iter().find(|it| same_address(&it.address, &input.chosen));
+            return adopt(ours.unwrap_or(&one), input);
+        }
         [..] => {
             let all: Vec<&str> = others.iter().map(|it| it.address.as_str()).collect();
             let why = format!(
@@ -216,13 +226,6 @@ fn promote<H: Host>(
     }
 }
 
-/// Without a written config a restart forgets the role; the promotion stands.
-pub(crate) fn note_rewrite(address: &str, reply: Option<&Value>, notes: &mut Vec<String>) {
-    if let Some(error) = reply.and_then(Value::error) {
-        notes.push(format!("{address} could not write its config file ({error}): a restart would forget its new role"));
-    }
-}
-
 fn handover(master: &Node) -> Handover {
     Handover {
         old_replid: master.replid2.clone(),
@@ -231,22 +234,47 @@ fn handover(master: &Node) -> Handover {
     }
 }
 
-/// `min-replicas-to-write` on the new master stops its writes until that many
-/// replicas have attached: worth knowing, not ours to change.
-fn note_write_gate<H: Host>(
+/// `min-replicas-to-write` on the new master stops its writes until that many replicas
+/// have attached. A policy is not ours to change and worth knowing; a fence of ours, left
+/// from when it was replaced itself, goes.
+fn open_gate<H: Host>(
     cluster: &Cluster,
+    seen: &Look,
     address: &str,
     notes: &mut Vec<String>,
     host: &mut H,
-) {
-    let command = Command::line("CONFIG GET min-replicas-to-write");
-    let request = Request::new(address, vec![command]);
-    let Ok(mut results) = host.call(&cluster.name, &[request], TIMEOUT_MS) else { return };
-    let Some(Ok(replies)) = results.pop() else { return };
-    let gate = replies.first().and_then(|it| it.field("min-replicas-to-write")?.int());
-    if let Some(needed) = gate.filter(|it| *it > 0) {
+) -> Result<(), Fault> {
+    let request = Request::new(address, vec![gate_question()]);
+    let Ok(mut results) = host.call(&cluster.name, &[request], TIMEOUT_MS) else { return Ok(()) };
+    let Some(Ok(replies)) = results.pop() else { return Ok(()) };
+    let Some(gate) = replies.first().and_then(read_gate).filter(|it| *it > 0) else {
+        return Ok(());
+    };
+    if !is_fence(gate) {
         notes.push(format!(
-            "{address} has min-replicas-to-write {needed}: it refuses writes until {needed} replicas have attached"
+            "{address} has min-replicas-to-write {gate}: it refuses writes until {gate} replicas have attached"
         ));
+        return Ok(());
     }
+    let gates = gates(cluster, seen.reachable(), TIMEOUT_MS, host)?;
+    let usual = usual_gate(&gates, address).unwrap_or(0);
+    let result = host
+        .call(&cluster.name, &[Request::new(address, gate_commands(usual))], TIMEOUT_MS)
+        .map_err(|error| Fault::from_redis("cannot take the fence away", &error))?
+        .pop();
+    let failed = match result {
+        Some(Ok(replies)) => replies.first().and_then(Value::error).map(str::to_owned),
+        Some(Err(error)) => Some(error.to_string()),
+        None => Some("no result".to_owned()),
+    };
+    if let Some(error) = failed {
+        let why = format!(
+            "{address} is master and fenced from before ({error}): CONFIG SET min-replicas-to-write {usual} on it"
+        );
+        return Err(Fault::retryable("still-fenced", why));
+    }
+    notes.push(format!(
+        "{address} was fenced from before: its min-replicas-to-write is {usual} now"
+    ));
+    Ok(())
 }

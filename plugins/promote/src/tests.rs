@@ -195,7 +195,7 @@ fn a_sentinel_stopped_for_good_is_noted_and_a_quorum_is_enough() {
     let mut host = sim.host();
     let begun_ms = host.now_ms;
     let output = Promote::run(input(&sim), &mut host).unwrap();
-    assert!(host.now_ms >= begun_ms + u64::from(ADOPT_TIMEOUT_MS));
+    assert!(host.now_ms >= begun_ms + u64::from(baton_succession::ADOPT_TIMEOUT_MS));
     let adopted: Vec<bool> = output.sentinels.iter().map(|it| it.adopted).collect();
     assert_eq!(adopted, [true, true, false]);
     assert!(output.notes[0].contains(SENTINELS[2]), "{:?}", output.notes);
@@ -260,31 +260,6 @@ fn an_observed_cluster_is_never_touched() {
     assert!(host.sent.is_empty());
 }
 
-#[test]
-fn a_second_master_appearing_behind_it_is_never_success() {
-    let sim = Sim::killed();
-    let rival = Rival(sim.clone());
-    let mut host = FakeCluster::with_responder("bondx", &DATA, &SENTINELS, rival);
-    assert_eq!(Promote::run(input(&sim), &mut host).unwrap_err().code, "split-brain");
-}
-
-/// Promotes another node the moment the chosen one is told.
-struct Rival(Sim);
-
-impl Responder for Rival {
-    fn respond(
-        &mut self,
-        address: &str,
-        command: &[String],
-        now_ms: u64,
-    ) -> Result<Value, RedisError> {
-        if command.join(" ") == "REPLICAOF NO ONE" {
-            self.0.node(2, |it| (it.follows, it.replid2) = (None, it.replid.clone()));
-        }
-        self.0.respond(address, command, now_ms)
-    }
-}
-
 /// Does what it is told, and loses the reply.
 struct Forgetful(Sim, bool);
 
@@ -312,4 +287,105 @@ fn a_lost_reply_to_the_promotion_is_looked_up_and_not_sent_again() {
     assert_eq!(host.count_sent("REPLICAOF NO ONE"), 1);
     assert!(output.notes[0].contains("was lost"), "{:?}", output.notes);
     settled(&sim, DATA[1]);
+}
+
+/// Promotes another node, as a Sentinel does, the moment the chosen one is told; both take
+/// so many bytes of writes at once.
+struct Race {
+    sim: Sim,
+    ours: i64,
+    theirs: i64,
+}
+
+impl Responder for Race {
+    fn respond(
+        &mut self,
+        address: &str,
+        command: &[String],
+        now_ms: u64,
+    ) -> Result<Value, RedisError> {
+        let reply = self.sim.respond(address, command, now_ms);
+        if address == DATA[1] && command.join(" ") == "REPLICAOF NO ONE" {
+            self.sim.host().call_as_test(DATA[2], "REPLICAOF NO ONE");
+            (0..2).for_each(|at| self.sim.sentinel(at, |it| it.master = DATA[2].into()));
+            self.sim.node(1, |it| it.offset += self.ours);
+            self.sim.node(2, |it| it.offset += self.theirs);
+        }
+        reply
+    }
+}
+
+fn race(ours: i64, theirs: i64) -> (Sim, Result<Output, Fault>) {
+    let sim = Sim::killed();
+    let racing = Race { sim: sim.clone(), ours, theirs };
+    let mut host = FakeCluster::with_responder("bondx", &DATA, &SENTINELS, racing);
+    let result = Promote::run(input(&sim), &mut host);
+    (sim, result)
+}
+
+#[test]
+fn made_at_the_same_time_as_a_sentinels_ours_yields_while_it_has_taken_no_write() {
+    for theirs in [0, 500] {
+        let (sim, result) = race(0, theirs);
+        let output = result.unwrap();
+        assert_eq!((output.master.as_str(), output.adopted, output.yielded), (DATA[2], true, true));
+        settled(&sim, DATA[2]);
+        assert_eq!(sim.node(1, |it| it.min_replicas), 0, "its fence is gone again");
+    }
+}
+
+#[test]
+fn a_sentinels_choice_that_has_taken_no_write_follows_ours_that_has() {
+    let (sim, result) = race(500, 0);
+    let output = result.unwrap();
+    assert_eq!((output.master.as_str(), output.adopted), (DATA[1], false));
+    assert!(output.notes.iter().any(|it| it.contains("at the same time")), "{:?}", output.notes);
+    settled(&sim, DATA[1]);
+}
+
+#[test]
+fn where_both_have_taken_writes_a_person_decides_and_the_one_not_named_takes_no_more() {
+    let (sim, result) = race(500, 500);
+    let fault = result.unwrap_err();
+    assert_eq!(fault.code, "split-brain");
+    let gates = [1, 2].map(|at| sim.node(at, |it| it.min_replicas));
+    assert_eq!(gates, [baton_topology::FENCE_REPLICAS, 0], "{}", fault.message);
+}
+
+#[test]
+fn a_fence_left_on_the_chosen_one_does_not_stop_the_new_master() {
+    let sim = Sim::killed();
+    sim.node(1, |it| it.min_replicas = baton_topology::FENCE_REPLICAS);
+    sim.node(2, |it| it.min_replicas = 1);
+    let output = Promote::run(input(&sim), &mut sim.host()).unwrap();
+    assert_eq!(sim.node(1, |it| it.min_replicas), 1, "as the others have it");
+    assert!(output.notes[0].contains("fenced from before"), "{:?}", output.notes);
+}
+
+/// One Sentinel that lets nobody publish.
+struct Deaf(Sim);
+
+impl Responder for Deaf {
+    fn respond(
+        &mut self,
+        address: &str,
+        command: &[String],
+        now_ms: u64,
+    ) -> Result<Value, RedisError> {
+        if address == SENTINELS[2] && command[0] == "PUBLISH" {
+            return Ok(Value::Error("NOPERM no permission to access the channel".into()));
+        }
+        self.0.respond(address, command, now_ms)
+    }
+}
+
+#[test]
+fn a_sentinel_that_does_not_adopt_by_hello_is_set_up_anew() {
+    let sim = Sim::killed();
+    let mut host = FakeCluster::with_responder("bondx", &DATA, &SENTINELS, Deaf(sim.clone()));
+    let output = Promote::run(input(&sim), &mut host).unwrap();
+    assert!(output.sentinels.iter().all(|it| it.adopted), "{:?}", output.sentinels);
+    assert_eq!(sim.sentinel(2, |it| it.master.clone()), DATA[1]);
+    assert_eq!(host.count_sent("SENTINEL MONITOR"), 1);
+    assert!(output.notes.iter().any(|it| it.contains("set up anew")), "{:?}", output.notes);
 }

@@ -7,6 +7,7 @@
 
 mod address;
 mod assessment;
+mod gate;
 mod look;
 mod node;
 #[cfg(feature = "testing")]
@@ -15,6 +16,9 @@ mod watcher;
 
 pub use address::{same_address, split_address};
 pub use assessment::{Assessment, Evidence, LastKnown, Lineage, Vantage, Verdict, Vote};
+pub use gate::{
+    FENCE_REPLICAS, gate_commands, gate_question, gates, is_fence, read_gate, usual_gate,
+};
 pub use look::{Look, Scope, look};
-pub use node::{FENCE_REPLICAS, Health, Node};
+pub use node::{Health, Node};
 pub use watcher::{Peer, Watcher};

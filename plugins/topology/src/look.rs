@@ -37,6 +37,22 @@ impl Look {
         self.nodes.iter().filter(|node| node.is_master())
     }
 
+    /// Who has taken over from `old`: the only other node that says it is master, if
+    /// most Sentinels that answer name it. Where there are Sentinels and none answers,
+    /// nobody has.
+    pub fn successor_of(&self, old: &str) -> Option<&Node> {
+        let mut others = self.masters().filter(|it| !crate::same_address(&it.address, old));
+        let master = others.next().filter(|_| others.next().is_none())?;
+        let votes = self.watching().filter(|it| it.names(&master.address)).count();
+        let named = votes * 2 > self.watching().count();
+        (named || self.sentinels.is_empty()).then_some(master)
+    }
+
+    /// Data nodes that answered something.
+    pub fn reachable(&self) -> Vec<String> {
+        self.nodes.iter().filter(|it| it.reachable).map(|it| it.address.clone()).collect()
+    }
+
     /// Sentinels that answered and know the master.
     pub fn watching(&self) -> impl Iterator<Item = &Watcher> {
         self.sentinels.iter().filter(|it| it.reachable && it.master.is_some())

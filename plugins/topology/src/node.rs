@@ -77,12 +77,6 @@ pub struct Node {
     pub write_stalled: Option<String>,
 }
 
-/// What Baton sets `min-replicas-to-write` to on a master that must take no more
-/// writes. No cluster has so many replicas, so every write is refused with
-/// NOREPLICAS, within a millisecond and, after CONFIG REWRITE, across restarts
-/// (tried on Redis 7.0.15).
-pub const FENCE_REPLICAS: i64 = 100;
-
 impl Node {
     /// What to ask a data node. All of it is answered while loading.
     pub fn questions() -> Vec<Command> {
@@ -216,7 +210,7 @@ impl Node {
 
     /// It takes no writes because we have set it so.
     pub fn is_fenced(&self) -> bool {
-        self.min_replicas.is_some_and(|it| it >= FENCE_REPLICAS)
+        self.min_replicas.is_some_and(crate::is_fence)
     }
 
     /// It is a replica of that node, as far as it says.

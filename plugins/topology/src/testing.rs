@@ -10,6 +10,8 @@ use baton_plugin::testing::{FakeCluster, Responder};
 use std::cell::RefCell;
 use std::rc::Rc;
 
+mod manage;
+
 /// A data node.
 #[derive(Clone, Debug)]
 pub struct SimNode {
@@ -220,7 +222,6 @@ impl World {
                 Value::Error("ERR Rewriting config file: Read-only file system".into())
             }
             ["CONFIG", "REWRITE"] => ok(),
-            ["CONFIG", "GET", name] => texts(&[name, &self.nodes[index].min_replicas.to_string()]),
             ["SET", _, _, "PX", _] if self.nodes[index].follows.is_some() => {
                 Value::Error("READONLY You can't write against a read only replica.".into())
             }
@@ -236,7 +237,7 @@ impl World {
                 });
                 Value::Int(i64::try_from(attached.count()).expect("few nodes"))
             }
-            other => Value::Error(format!("ERR unknown command {}", other.join(" "))),
+            other => self.manage(index, other),
         })
     }
 
@@ -389,7 +390,7 @@ impl World {
             ["SENTINEL", "MYID"] => Value::from(me.run_id.as_str()),
             ["INFO", "sentinel"] => Value::from("sentinel_tilt:0\r\n"),
             ["PUBLISH", "__sentinel__:hello", hello] => me.hear(hello, &peers),
-            other => Value::Error(format!("ERR unknown command {}", other.join(" "))),
+            other => me.manage(other),
         })
     }
 }

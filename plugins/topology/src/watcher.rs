@@ -48,6 +48,8 @@ pub struct Watcher {
     pub num_other_sentinels: Option<i64>,
     /// How many must agree that the master is down.
     pub quorum: Option<i64>,
+    /// `failover-timeout`, ms: after twice that nothing begun before goes on.
+    pub failover_timeout_ms: Option<i64>,
     /// The Sentinels it knows.
     pub known: Vec<Peer>,
 }
@@ -93,6 +95,7 @@ impl Watcher {
             tilt: false,
             num_other_sentinels: None,
             quorum: None,
+            failover_timeout_ms: None,
             known: Vec::new(),
         }
     }
@@ -122,6 +125,7 @@ impl Watcher {
             tilt: Info::from_value(value(4)).is_some_and(|info| info.is_set("sentinel_tilt")),
             num_other_sentinels: number("num-other-sentinels"),
             quorum: number("quorum"),
+            failover_timeout_ms: number("failover-timeout"),
             known: peers.iter().filter_map(peer).collect(),
         }
     }

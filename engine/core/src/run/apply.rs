@@ -268,8 +268,13 @@ impl Run {
         outcome: Outcome,
         output: &Arc<Json>,
     ) -> Result<(), Illegal> {
-        let Action::Workflow(child) = &plan.step(attempt.place.step).action else {
-            return Err(illegal(event, "the step runs no child workflow"));
+        let child = match &plan.step(attempt.place.step).action {
+            Action::Workflow(child) if !child.detached => child,
+            Action::Workflow(_)
+            | Action::Plugin(_)
+            | Action::Approval(_)
+            | Action::Wait { .. }
+            | Action::Report => return Err(illegal(event, "the step waits for no child run")),
         };
         if outcome == Outcome::Succeeded {
             return self.succeeded(plan, event, attempt, at, output);

@@ -6,7 +6,7 @@ use crate::Millis;
 use crate::id::{AttemptId, Place, Side};
 use crate::run::place::State;
 use crate::run::state::{Phase, Run};
-use crate::workflow::plan::{Action, Plan};
+use crate::workflow::plan::Plan;
 
 /// Something the shell owes a run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,9 +65,9 @@ pub fn outstanding(plan: &Plan, run: &Run) -> BTreeSet<Effect> {
                     owed.insert(Effect::Stop { attempt: AttemptId { place, side, number } });
                 }
                 // A plugin's time is kept by the host; a child run's is kept here.
-                State::Running { since, stopping: false, .. } => {
+                State::Running { since, number, stopping: false } => {
                     let step = plan.step(place.step);
-                    if side == Side::Do && matches!(step.action, Action::Workflow(_)) {
+                    if plan.is_child(AttemptId { place, side, number }) {
                         owed.insert(Effect::Wake { place, at: since + step.timeout_ms });
                     }
                 }

@@ -132,7 +132,8 @@ impl Run {
     /// run may have one.
     fn step_acted(&self, plan: &Plan, id: StepId) -> bool {
         let step = plan.step(id);
-        let child = matches!(step.action, Action::Workflow(_)) && !step.changes_nothing;
+        let child = matches!(&step.action, Action::Workflow(child) if !child.detached)
+            && !step.changes_nothing;
         self.step(id)
             .items
             .iter()

@@ -40,6 +40,13 @@ pub enum Invocation {
         /// Until when it may act upon them; none: for ever.
         fresh_until: Option<Millis>,
     },
+    /// Begin a run that outlives this one, and say which.
+    Detached {
+        /// Its plan.
+        plan: Arc<Plan>,
+        /// Its params, not yet bound.
+        params: Json,
+    },
     /// Render the run so far.
     Report,
 }
@@ -91,6 +98,9 @@ impl Run {
             (Side::Do, Action::Report) => return Ok(Invocation::Report),
             (Side::Do, Action::Workflow(child)) => {
                 let params = self.fill(plan, attempt, &child.with)?;
+                if child.detached {
+                    return Ok(Invocation::Detached { plan: Arc::clone(&child.plan), params });
+                }
                 let fresh_until = self.fresh_until(plan, attempt.place.step);
                 return Ok(Invocation::Child {
                     plan: Arc::clone(&child.plan),

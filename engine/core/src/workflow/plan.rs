@@ -64,10 +64,10 @@ impl Plan {
     pub fn step(&self, id: StepId) -> &Step {
         &self.steps[usize::from(id.0)]
     }
-    /// Whether this attempt is a child run.
+    /// Whether this attempt is a child run. One that was let go is nobody's child.
     pub fn is_child(&self, attempt: AttemptId) -> bool {
-        attempt.side == Side::Do
-            && matches!(self.step(attempt.place.step).action, Action::Workflow(_))
+        let action = &self.step(attempt.place.step).action;
+        attempt.side == Side::Do && matches!(action, Action::Workflow(child) if !child.detached)
     }
     /// The step with this name.
     pub fn find(&self, name: &str) -> Option<StepId> {
@@ -309,7 +309,7 @@ impl Step {
 pub enum Action {
     /// Runs a plugin.
     Plugin(PluginCall),
-    /// Runs another workflow as a child run.
+    /// Runs another workflow as a child run, or begins it and lets it go.
     Workflow(Child),
     /// Waits for a person.
     Approval(Approval),
@@ -340,6 +340,9 @@ pub struct Child {
     pub plan: Arc<Plan>,
     /// Its params.
     pub with: Template,
+    /// It is begun and let go: a run of its own, under its own concurrency key, that
+    /// outlives this one. The step succeeds as soon as it has begun.
+    pub detached: bool,
 }
 
 /// A question to a person.

@@ -1,6 +1,6 @@
 //! A step that is a run of its own.
 
-use super::lab::{Lab, asking, manual, step};
+use super::lab::{Lab, asking, key, manual, step};
 use baton_core::id::RunId;
 use baton_core::run::event::{Event, Outcome};
 
@@ -79,4 +79,87 @@ async fn g2_a_child_that_cannot_be_read_fails_its_step_and_does_not_hang_it() {
     let fault = step(&view, "inner").fault.clone().unwrap();
     assert_eq!(fault.code, "child-lost");
     assert!(fault.message.contains(child.as_str()), "{}", fault.message);
+}
+
+const LOOSE: &str = "name = \"loose\"\n[steps.inner]\nworkflow = \"ask\"\ndetach = true\n[steps.told]\nneeds = [\"inner\"]\nreport = true\n";
+
+fn loose(head: &str) -> [String; 2] {
+    [asking("ask", head), LOOSE.to_owned()]
+}
+
+#[tokio::test]
+async fn a_run_that_is_let_go_outlives_its_parent() {
+    let lab = Lab::new(&loose("")).await;
+    let run = lab.run(manual("loose")).await;
+    let view = lab.state(&run, "succeeded").await;
+    let output = &step(&view, "inner").output;
+    assert_eq!(output["outcome"], "started");
+    let id: RunId = output["run"].as_str().unwrap().parse().unwrap();
+    assert_eq!(step(&view, "inner").child.as_deref(), Some(id.as_str()));
+    let inner = lab.view(&id).await;
+    assert!(inner.parent.is_none(), "it is nobody's child");
+    lab.answer(&id, "ok", true).await.unwrap();
+    lab.state(&id, "succeeded").await;
+}
+
+#[tokio::test]
+async fn g2_a_run_that_is_let_go_is_on_disk_with_the_end_of_its_step_and_survives_a_crash() {
+    let lab = Lab::new(&loose("")).await;
+    let run = lab.run(manual("loose")).await;
+    let view = lab.state(&run, "succeeded").await;
+    let id: RunId = step(&view, "inner").child.clone().unwrap().parse().unwrap();
+    let batch = |wanted: &dyn Fn(&crate::journal::Entry) -> bool| {
+        lab.gate.seen().iter().position(|batch| batch.entries.iter().any(wanted))
+    };
+    let begun = batch(&|it| it.run == id && matches!(it.event, Event::Begun { .. }));
+    let told = batch(&|it| it.run == run && matches!(it.event, Event::Succeeded { .. }));
+    assert!(begun.is_some());
+    assert_eq!(begun, told);
+    let lab = lab.crash().await;
+    assert_eq!(lab.resumed, 1, "the parent is over, what it let go is not");
+    lab.answer(&id, "ok", true).await.unwrap();
+    lab.state(&id, "succeeded").await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_let_go_joins_the_one_that_holds_its_key() {
+    let lab = Lab::new(&loose(&key("join"))).await;
+    let first = lab.run(manual("loose")).await;
+    let first = lab.state(&first, "succeeded").await;
+    let second = lab.run(manual("loose")).await;
+    let second = lab.state(&second, "succeeded").await;
+    assert_eq!(step(&second, "inner").output["outcome"], "joined");
+    assert_eq!(step(&second, "inner").child, step(&first, "inner").child);
+}
+
+#[tokio::test]
+async fn a_run_that_is_let_go_waits_for_its_key_or_fails_its_step_as_its_workflow_says() {
+    let lab = Lab::new(&loose(&key("queue"))).await;
+    let first = lab.run(manual("loose")).await;
+    let first = lab.state(&first, "succeeded").await;
+    let second = lab.run(manual("loose")).await;
+    let second = lab.state(&second, "succeeded").await;
+    assert_eq!(step(&second, "inner").output["outcome"], "queued");
+    let id = |view| step(view, "inner").child.clone().unwrap().parse::<RunId>().unwrap();
+    assert_eq!(lab.view(&id(&second)).await.state, "queued");
+    lab.answer(&id(&first), "ok", true).await.unwrap();
+    lab.state(&id(&second), "asking").await;
+
+    let lab = Lab::new(&loose(&key("refuse"))).await;
+    let first = lab.run(manual("loose")).await;
+    lab.state(&first, "succeeded").await;
+    let second = lab.run(manual("loose")).await;
+    let second = lab.state(&second, "failed").await;
+    assert_eq!(step(&second, "inner").fault.as_ref().unwrap().code, "key-held");
+}
+
+#[tokio::test]
+async fn a_cancel_of_the_parent_leaves_what_it_let_go() {
+    let parent = "name = \"loose\"\n[steps.inner]\nworkflow = \"ask\"\ndetach = true\n[steps.ok]\nneeds = [\"inner\"]\napproval = { prompt = \"Go?\", timeout = \"20m\" }\n";
+    let lab = Lab::new(&[asking("ask", ""), parent.to_owned()]).await;
+    let run = lab.run(manual("loose")).await;
+    let id = step(&lab.view(&run).await, "inner").child.clone().unwrap().parse().unwrap();
+    lab.cancel(&run).await.unwrap();
+    lab.state(&run, "cancelled").await;
+    assert_eq!(lab.view(&id).await.state, "asking");
 }

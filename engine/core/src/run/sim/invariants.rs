@@ -68,6 +68,7 @@ invariants! {
     ASK_FIRST = "an attempt that wants a person to look waits for one";
     POISON = "a place that kills the engine is parked";
     CHILDREN = "a child's attempt ends only with the child";
+    LET_GO = "a step that let a run go is over";
     NEEDS = "a step starts after the steps it needs";
     PARALLEL = "no more items at a time than the plan says";
     QUEUED = "a queued run starts nothing";

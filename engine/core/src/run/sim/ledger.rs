@@ -167,7 +167,7 @@ impl Ledger {
     /// Whether work that rests on `id` has changed something, or is a child run that may.
     pub(super) fn frozen(&self, plan: &Plan, run: &Run, id: StepId) -> bool {
         plan.ids().filter(|later| plan.above(*later).contains(&id)).any(|later| {
-            let child = matches!(plan.step(later).action, Action::Workflow(_))
+            let child = matches!(&plan.step(later).action, Action::Workflow(child) if !child.detached)
                 && !plan.step(later).changes_nothing;
             let under_way = |item: &Item| matches!(item.work(), State::Running { .. });
             self.lanes_of(later, Side::Do).any(|lane| lane.intent_ever)

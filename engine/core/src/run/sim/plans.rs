@@ -70,13 +70,15 @@ fn step(rng: &mut Rng, index: u64) -> Step {
         3 => Action::Workflow(Child {
             plan: Arc::new(plan("child", Vec::new(), None)),
             with: template(json!({})),
+            detached: rng.one_in(3),
         }),
         _ => Action::Plugin(call()),
     };
     let plugin = matches!(action, Action::Plugin(_));
     let child = matches!(action, Action::Workflow(_));
+    let detached = matches!(&action, Action::Workflow(child) if child.detached);
     // A plugin or a child by its grants, the rest by what it is.
-    let changes_nothing = !(plugin || child) || rng.one_in(3);
+    let changes_nothing = !(plugin || child) || (!detached && rng.one_in(3));
     let always = rng.one_in(8);
     let fans = plugin || child;
     let when = needs.first().filter(|_| rng.one_in(3)).map(|need| {
@@ -110,7 +112,7 @@ fn step(rng: &mut Rng, index: u64) -> Step {
         }),
         undo: (plugin && rng.one_in(2)).then(call),
         // What runs whatever happened is no point that a run passes.
-        pivot: fans && !always && rng.one_in(6),
+        pivot: fans && !detached && !always && rng.one_in(6),
         on_failure: match rng.below(6) {
             0 => OnFailure::Continue,
             1 => OnFailure::Ask,
@@ -123,6 +125,7 @@ fn step(rng: &mut Rng, index: u64) -> Step {
         replay_within_ms: 40,
         record: false,
         when_interrupted: match rng.below(6) {
+            _ if detached => None,
             4 | 5 => Some(WhenInterrupted::Replay),
             0 => Some(WhenInterrupted::Ask),
             1 => Some(WhenInterrupted::Rerun),

@@ -57,6 +57,8 @@ plants! {
     NeverPark => POISON;
     /// Machine: takes a child run for dead when the engine was.
     LoseChild => CHILDREN;
+    /// Machine: waits for the end of a run that was let go.
+    HoldOn => LET_GO;
     /// Machine: lets a step go before the steps it needs.
     IgnoreNeeds => NEEDS;
     /// Machine: starts all items of a `for_each` at once.
@@ -132,6 +134,7 @@ pub(super) fn tamper(
         Plant::RunAgain
         | Plant::ForgetOutput
         | Plant::LoseChild
+        | Plant::HoldOn
         | Plant::IgnoreNeeds
         | Plant::IgnoreParallel
         | Plant::JumpQueue
@@ -252,10 +255,19 @@ fn forward(plant: Plant, plan: &Plan, event: &Event, run: &mut Run) {
             items(run).for_each(|(_, item)| item.output = None);
         }
         (Plant::LoseChild, Event::Interrupted { .. }) => {
-            let child = |id| matches!(plan.step(id).action, Action::Workflow(_));
+            let child =
+                |id| matches!(&plan.step(id).action, Action::Workflow(child) if !child.detached);
             items(run)
                 .filter(|(id, item)| child(*id) && matches!(item.work, State::Running { .. }))
                 .for_each(|(_, item)| item.work = State::Ready);
+        }
+        (Plant::HoldOn, Event::Succeeded { at, attempt, .. }) => {
+            let action = &plan.step(attempt.place.step).action;
+            let detached = matches!(action, Action::Workflow(child) if child.detached);
+            if let Some(item) = run.item_mut(attempt.place).filter(|_| detached) {
+                let AttemptId { number, .. } = *attempt;
+                item.work = State::Running { number, since: *at, stopping: false };
+            }
         }
         (Plant::WakeOnJoin, Event::Joined { .. }) => {
             items(run)

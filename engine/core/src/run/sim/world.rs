@@ -294,6 +294,8 @@ impl<'a> World<'a> {
         }
         let action = &self.plan.step(attempt.place.step).action;
         let reports = attempt.side == Side::Do && matches!(action, Action::Report);
+        // Who lets a run go makes no calls.
+        let lets_go = attempt.side == Side::Do && matches!(action, Action::Workflow(_));
         if self.ledger.lane(attempt.place, attempt.side).resumed && self.rng.one_in(5) {
             self.working.remove(&attempt);
             let why = "call 1 asks for something else".to_owned();
@@ -301,7 +303,7 @@ impl<'a> World<'a> {
         }
         let reads = self.plan.step(attempt.place.step).changes_nothing;
         match self.rng.below(8) {
-            0 | 1 if calls < 3 && !reports && !reads => self.call(attempt, calls),
+            0 | 1 if calls < 3 && !reports && !lets_go && !reads => self.call(attempt, calls),
             2 | 3 => {
                 self.working.remove(&attempt);
                 let fault = if self.rng.one_in(3) {

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::script::{Stage, call, child, each, plan, plugin, template};
 use crate::id::{AttemptId, Place, Side, StepId};
-use crate::run::{Invocation, RULES_VERSION, Run};
+use crate::run::event::{Event, Outcome};
+use crate::run::{Invocation, RULES_VERSION, Run, step};
 use crate::workflow::plan::{Action, Child, Grants, Plan, PluginCall, RedisGrant, Step};
 
 fn attempt(step: u16, item: u32, number: u32) -> AttemptId {
@@ -26,7 +27,9 @@ fn grant(cluster: &str) -> RedisGrant {
 fn input(plan: &Plan, run: &Run, attempt: AttemptId) -> crate::Json {
     match run.invocation(plan, attempt).expect("it can be filled") {
         Invocation::Plugin { input, .. } => input,
-        other @ (Invocation::Child { .. } | Invocation::Report) => panic!("{other:?}"),
+        other @ (Invocation::Child { .. } | Invocation::Detached { .. } | Invocation::Report) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -102,10 +105,33 @@ fn a_template_that_cannot_be_filled_is_a_fault() {
 }
 
 #[test]
+fn a_run_that_is_let_go_is_begun_and_nobody_waits_for_it() {
+    let Action::Workflow(inner) = child() else { panic!("a child") };
+    let action = Action::Workflow(Child { detached: true, ..inner });
+    let plan = plan(vec![Step { action, ..plugin("c", &[]) }]);
+    let mut stage = Stage::new(&plan, None);
+    let id = attempt(0, 0, 1);
+    let invocation = stage.run().invocation(&plan, id);
+    assert!(matches!(invocation, Ok(Invocation::Detached { .. })), "{invocation:?}");
+    stage.tell("c starts");
+    let end = |outcome| Event::ChildClosed {
+        at: 1_000,
+        attempt: id,
+        outcome,
+        output: Arc::default(),
+        assessed_at: None,
+        acted: false,
+    };
+    assert!(step(&plan, Some(stage.run()), &end(Outcome::Succeeded)).is_err());
+    stage.tell("c ok");
+    assert_eq!(stage.run().step(StepId(0)).status(), "succeeded");
+}
+
+#[test]
 fn a_child_gets_its_plan_and_its_params() {
     let Action::Workflow(Child { plan: inner, .. }) = child() else { panic!("a child") };
     let with = template(json!({ "cluster": "${params.cluster}" }));
-    let action = Action::Workflow(Child { plan: Arc::clone(&inner), with });
+    let action = Action::Workflow(Child { plan: Arc::clone(&inner), with, detached: false });
     let plan = plan(vec![Step { action, ..plugin("c", &[]) }]);
     let stage = Stage::new(&plan, None);
     assert_eq!(stage.run().begun().rules, RULES_VERSION);

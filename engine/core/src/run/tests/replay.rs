@@ -199,7 +199,9 @@ fn it_is_given_what_it_had_been_given_and_what_it_had_heard() {
         .expect("it can be filled")
     {
         Invocation::Plugin { input, taping, done, .. } => (input, taping, done),
-        other @ (Invocation::Child { .. } | Invocation::Report) => panic!("{other:?}"),
+        other @ (Invocation::Child { .. } | Invocation::Detached { .. } | Invocation::Report) => {
+            panic!("{other:?}")
+        }
     };
     assert!(matches!(invoked(&stage, 1).1, Taping::Record));
     stage.tell("a starts\n a hears\n a intends once\n crash");
@@ -225,7 +227,11 @@ fn what_only_reads_keeps_no_tape_unless_it_is_told_to() {
         let attempt = AttemptId { place, side: Side::Do, number: 1 };
         match stage.run().invocation(&plan, attempt).expect("it can be filled") {
             Invocation::Plugin { taping, .. } => taping,
-            other @ (Invocation::Child { .. } | Invocation::Report) => panic!("{other:?}"),
+            other @ (Invocation::Child { .. }
+            | Invocation::Detached { .. }
+            | Invocation::Report) => {
+                panic!("{other:?}")
+            }
         }
     };
     assert!(matches!(taping(0), Taping::Off));

@@ -76,7 +76,11 @@ pub(super) fn call() -> PluginCall {
 }
 
 pub(super) fn child() -> Action {
-    Action::Workflow(Child { plan: Arc::new(plan(Vec::new())), with: template(json!({})) })
+    Action::Workflow(Child {
+        plan: Arc::new(plan(Vec::new())),
+        with: template(json!({})),
+        detached: false,
+    })
 }
 
 pub(super) fn tries(attempts_max: u32) -> Retry {

@@ -46,7 +46,11 @@ pub(super) struct CheckedSteps {
 /// An action whose child is known, before expressions are looked at.
 enum Resolved<'d> {
     Plugin(&'d Text),
-    Workflow(Option<std::sync::Arc<crate::workflow::plan::Plan>>, &'d Text),
+    Workflow {
+        plan: Option<std::sync::Arc<crate::workflow::plan::Plan>>,
+        name: &'d Text,
+        detached: bool,
+    },
     Approval(&'d ApprovalDoc),
     Wait(Millis),
     Report,
@@ -95,7 +99,10 @@ impl Checker<'_> {
         check_special(step, action, flaws);
         match action {
             ActionDoc::Plugin(plugin) => Some(Resolved::Plugin(plugin)),
-            ActionDoc::Workflow(text) => Some(Resolved::Workflow(self.child(text, flaws), text)),
+            ActionDoc::Workflow(name) => {
+                let plan = self.child(name, flaws);
+                Some(Resolved::Workflow { plan, name, detached: is_detached(step) })
+            }
             ActionDoc::Approval(approval) => Some(Resolved::Approval(approval)),
             ActionDoc::Wait(ms) => Some(Resolved::Wait(*ms)),
             ActionDoc::Report => Some(Resolved::Report),
@@ -131,12 +138,13 @@ impl Checker<'_> {
                     PluginCall { plugin: plugin.value.clone(), with: with?, grants: granted };
                 (Action::Plugin(call), reads)
             }
-            Resolved::Workflow(child, name) => {
-                let plan = child.clone()?;
+            Resolved::Workflow { plan, name, detached } => {
+                let (plan, detached) = (plan.clone()?, *detached);
                 let given = step.with.as_ref();
                 check_given("with", plan.name(), plan.params(), given, &name.span, flaws);
-                let reads = plan.steps().iter().all(Step::changes_nothing);
-                (Action::Workflow(Child { plan, with: with? }), reads)
+                // What has been let go is not begun again for being old.
+                let reads = !detached && plan.steps().iter().all(Step::changes_nothing);
+                (Action::Workflow(Child { plan, with: with?, detached }), reads)
             }
             Resolved::Approval(approval) => {
                 let prompt = Literal::from(approval.prompt.clone()?);
@@ -220,10 +228,33 @@ impl Checker<'_> {
     }
 }
 
+/// What a run that was let go has of its own, or has nothing to do with.
+const DETACHED_WITHOUT: &[&str] = &[
+    "grants",
+    "timeout",
+    "retry",
+    "until",
+    "every",
+    "within",
+    "undo",
+    "pivot",
+    "fresh_for",
+    "assesses",
+    "when_interrupted",
+    "replay_within",
+    "record",
+];
+
+fn is_detached(step: &StepDoc) -> bool {
+    step.detach.as_ref().is_some_and(|it| it.value)
+}
+
 /// Notes keys that mean nothing to the action.
 fn check_special(step: &StepDoc, action: &ActionDoc, flaws: &mut Vec<Flaw>) {
     let (what, known): (&str, &[&str]) = match action {
-        ActionDoc::Plugin(_) | ActionDoc::Unreadable => return,
+        ActionDoc::Unreadable => return,
+        ActionDoc::Plugin(_) => ("a plugin", &["detach"]),
+        ActionDoc::Workflow(_) if is_detached(step) => ("a detached workflow", DETACHED_WITHOUT),
         ActionDoc::Workflow(_) => {
             ("a child workflow", &["grants", "when_interrupted", "replay_within", "record"])
         }
@@ -233,13 +264,17 @@ fn check_special(step: &StepDoc, action: &ActionDoc, flaws: &mut Vec<Flaw>) {
     };
     let child = matches!(action, ActionDoc::Workflow(_));
     for (key, span) in &step.special {
-        // For a child the list names what it cannot have; the others can have none.
-        if child && !known.contains(key) {
+        // For these the list names what they cannot have; the others can have none.
+        if !known.is_empty() && !known.contains(key) {
             continue;
         }
         let message = format!("`{key}` means nothing to {what}");
         let help = match (child, *key) {
+            (_, "detach") => "only a `workflow` can be detached; remove it",
             (true, "grants") => "grants belong to the steps of the child workflow",
+            (true, "timeout" | "retry" | "until" | "every" | "within" | "undo" | "pivot") => {
+                "the step is over as soon as the run has begun; remove it, or remove `detach`"
+            }
             (true, _) => "it belongs to the steps of the child workflow",
             (false, "timeout") if what == "an approval" => {
                 "write it inside: approval = { prompt = \"…\", timeout = \"20m\" }"
@@ -255,7 +290,10 @@ fn output((step, action): (&StepDoc, &Option<Resolved<'_>>)) -> Fields {
         return None;
     }
     match action.as_ref()? {
-        Resolved::Workflow(child, _) => output_of(child.as_deref()?),
+        Resolved::Workflow { detached: true, .. } => {
+            Some(["run", "outcome"].map(str::to_owned).to_vec())
+        }
+        Resolved::Workflow { plan, .. } => output_of(plan.as_deref()?),
         Resolved::Report => Some(vec!["markdown".to_owned()]),
         Resolved::Plugin(_) | Resolved::Approval(_) | Resolved::Wait(_) => None,
     }

@@ -14,6 +14,7 @@ pub(in crate::workflow) struct StepDoc {
     pub(in crate::workflow) name: Text,
     /// Every action that is there, with the place of its key.
     pub(in crate::workflow) actions: Vec<(ActionDoc, Span)>,
+    pub(in crate::workflow) detach: Option<At<bool>>,
     pub(in crate::workflow) needs: Vec<Text>,
     pub(in crate::workflow) when: Option<Text>,
     pub(in crate::workflow) with: Option<Literal>,
@@ -78,8 +79,9 @@ pub(in crate::workflow) struct RetryDoc {
 }
 
 /// Keys that mean something only to some actions.
-const SPECIAL: [&str; 15] = [
+const SPECIAL: [&str; 16] = [
     "with",
+    "detach",
     "grants",
     "timeout",
     "retry",
@@ -126,6 +128,7 @@ impl StepDoc {
         let items_max = u32::try_from(ITEMS_MAX).expect("ITEMS_MAX is small");
         let step = Self {
             actions: ActionDoc::read_all(&mut fields, reader),
+            detach: fields.flag("detach", reader),
             needs: fields.texts("needs", reader).unwrap_or_default(),
             when: fields.text("when", reader),
             with: fields.table("with", reader),

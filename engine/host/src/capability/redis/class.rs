@@ -176,6 +176,8 @@ const GUARDED: &[(&str, When)] = &[
     ("FAILOVER", Always),
     ("REPLICAOF", Always),
     ("SLAVEOF", Always),
+    // Writes the file once more, of what the data has become by then.
+    ("BGSAVE", Always),
     // After a restart by a supervisor: stops the server once more.
     ("SHUTDOWN", Always),
     // Whoever has come back under that name or address meanwhile.

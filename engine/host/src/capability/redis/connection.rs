@@ -38,6 +38,19 @@ impl Connection {
         kind: MemberKind,
         deadline: Instant,
     ) -> Result<Self, Error> {
+        let mut connection = Self::connect(known, address, deadline).await?;
+        timeout_at(deadline, connection.log_in(auth_of(known, kind), known.cluster.resp))
+            .await
+            .unwrap_or_else(|_| Err(silent(address, "the log-in")))?;
+        Ok(connection)
+    }
+
+    /// Connects, and logs in with the first [`Connection::exchange_ahead`].
+    pub(super) async fn connect(
+        known: &Known,
+        address: &str,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
         let stream = timeout_at(deadline, TcpStream::connect(address))
             .await
             .map_err(|_| unreachable(address, "no answer to the connection attempt in time"))?
@@ -49,16 +62,7 @@ impl Connection {
             timeout_at(deadline, secured(known, address, stream)).await.unwrap_or_else(|_| {
                 Err(silent(address, "the TLS handshake (check `tls` of the cluster)"))
             })?;
-        let mut connection =
-            Self { address: address.to_owned(), stream, reader: Reader::default() };
-        let auth = match kind {
-            MemberKind::Data => &known.cluster.auth,
-            MemberKind::Sentinel => &known.cluster.sentinel_auth,
-        };
-        timeout_at(deadline, connection.log_in(auth, known.cluster.resp))
-            .await
-            .unwrap_or_else(|_| Err(silent(address, "the log-in")))?;
-        Ok(connection)
+        Ok(Self { address: address.to_owned(), stream, reader: Reader::default() })
     }
 
     async fn log_in(&mut self, auth: &Auth, resp: u8) -> Result<(), Error> {
@@ -75,12 +79,38 @@ impl Connection {
                 return self.admitted(&reply);
             }
         }
-        if let Some(password) = password {
-            let auth: Vec<&str> = ["AUTH"].into_iter().chain(username).chain([password]).collect();
-            let reply = self.ask(&auth).await?;
+        if let Some(words) = plain_log_in(auth) {
+            let reply = self.ask(&words).await?;
             self.admitted(&reply)?;
         }
         Ok(())
+    }
+
+    /// [`Connection::exchange`] behind the log-in, in one go: what is sent does not wait
+    /// for a server that hangs to let us in, but for the server to wake. In RESP2, since
+    /// nothing else can be agreed on unheard.
+    pub(super) async fn exchange_ahead(
+        &mut self,
+        auth: &Auth,
+        bytes: &[u8],
+        count: usize,
+        replies: &mut Vec<Vec<Node>>,
+    ) -> Result<(), Error> {
+        let Some(words) = plain_log_in(auth) else {
+            return self.exchange(bytes, count, replies).await;
+        };
+        let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let mut all = encode([words.as_slice()].into_iter());
+        all.extend_from_slice(bytes);
+        let mut heard = Vec::new();
+        let ended = self.exchange(&all, count + 1, &mut heard).await;
+        let mut heard = heard.into_iter();
+        let admitted = heard.next().and_then(|reply| reply.into_iter().next());
+        replies.extend(heard);
+        if let Some(reply) = admitted {
+            self.admitted(&reply)?;
+        }
+        ended
     }
 
     async fn ask(&mut self, words: &[&str]) -> Result<Node, Error> {
@@ -162,6 +192,20 @@ impl Connection {
         let message = tame(&broken.to_string(), limits::OUTCOME_TEXT_BYTES_MAX);
         Error { kind, message: format!("{}: {message}", self.address) }
     }
+}
+
+/// How to log in at a member of this kind.
+pub(super) fn auth_of(known: &Known, kind: MemberKind) -> &Auth {
+    match kind {
+        MemberKind::Data => &known.cluster.auth,
+        MemberKind::Sentinel => &known.cluster.sentinel_auth,
+    }
+}
+
+/// AUTH, where there is a password.
+fn plain_log_in(auth: &Auth) -> Option<Vec<&str>> {
+    let password = auth.password.as_ref().map(super::Secret::expose)?;
+    Some(["AUTH"].into_iter().chain(auth.username.as_deref()).chain([password]).collect())
 }
 
 /// TLS, where the cluster wants it.

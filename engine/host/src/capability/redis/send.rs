@@ -7,7 +7,7 @@ use baton_crash::{self as crash, Point};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::connection::{Connection, silent};
+use super::connection::{Connection, auth_of, silent};
 use super::grant::{Command, Pipeline};
 use super::outcome::outcomes;
 use super::{Held, Known, resp, secret};
@@ -48,11 +48,16 @@ pub(super) async fn send(
     let mut slot = slot.lock().await;
     let address = &pipeline.address;
     let kept = slot.connection.take().and_then(|mut kept| kept.is_open().then_some(kept));
+    let ahead = kept.is_none() && only_settings(&pipeline.commands);
     let mut connection = if let Some(connection) = kept {
         connection
     } else {
         still_said(address, slot.session.lose())?;
-        Connection::open(known, address, pipeline.kind, started + time).await?
+        if ahead {
+            Connection::connect(known, address, started + time).await?
+        } else {
+            Connection::open(known, address, pipeline.kind, started + time).await?
+        }
     };
     let time = time.saturating_sub(started.elapsed());
 
@@ -60,7 +65,7 @@ pub(super) async fn send(
     if !fresh.is_empty()
         && let Err(error) = tape.intend(wall, &fresh).await
     {
-        slot.connection = Some(connection);
+        slot.connection = (!ahead).then_some(connection);
         return Err(Error {
             kind: ErrorKind::Internal,
             message: format!("nothing was sent: the intent could not be stored ({error})"),
@@ -72,7 +77,15 @@ pub(super) async fn send(
     }
     let bytes = resp::encode(pipeline.commands.iter().map(|command| command.arguments.as_slice()));
     let mut replies = Vec::new();
-    let exchange = connection.exchange(&bytes, pipeline.commands.len(), &mut replies);
+    let count = pipeline.commands.len();
+    let exchange = async {
+        if ahead {
+            let auth = auth_of(known, pipeline.kind);
+            connection.exchange_ahead(auth, &bytes, count, &mut replies).await
+        } else {
+            connection.exchange(&bytes, count, &mut replies).await
+        }
+    };
     let ended = timeout(time, exchange)
         .await
         .unwrap_or_else(|_| Err(silent(address, &named(&pipeline.commands))));
@@ -88,10 +101,19 @@ pub(super) async fn send(
     let said = std::mem::take(&mut slot.session);
     ended.map_err(|error| doubted(error, &pipeline.commands, replies.len()))?;
     unauthorized(address, &replies)?;
-    slot.connection = Some(connection);
+    slot.connection = (!ahead).then_some(connection);
     slot.session = said;
     pipeline.commands.iter().for_each(|command| slot.session.heed(&command.name));
     Ok(replies)
+}
+
+/// Whether it is about the server's own settings and nothing else. That leaves together
+/// with the log-in, so that a server which hangs finds it first thing when it wakes: a
+/// fence stands before the first of the writes that wait beside it. Anything else waits
+/// to be let in, so that a member that hangs leaves no doubt behind.
+fn only_settings(commands: &[Command]) -> bool {
+    commands.iter().all(|command| command.name.starts_with("CONFIG|"))
+        && commands.iter().any(|command| command.class != CallClass::Read)
 }
 
 /// The calls of a pipeline that change something, without outcome.

@@ -1,16 +1,16 @@
 //! Rules of one lane of one place.
 
 use super::{
-    ASK_FIRST, BACKOFF, CHILDREN, FINISHED, IN_DOUBT, Look, NUMBERS, OUTPUTS, POISON, Spot, TRIES,
-    UNTIL, Violation, over, violated,
+    ASK_FIRST, BACKOFF, CHILDREN, FINISHED, IN_DOUBT, LET_GO, Look, NUMBERS, OUTPUTS, POISON, Spot,
+    TRIES, UNTIL, Violation, over, violated,
 };
 use crate::Millis;
 use crate::id::{AttemptId, Side};
 use crate::limits;
 use crate::run::event::Event;
-use crate::run::place::State;
+use crate::run::place::{Item, State};
 use crate::run::sim::ledger::holds;
-use crate::workflow::plan::{Poll, Step};
+use crate::workflow::plan::{Action, Poll, Step};
 
 pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
     for spot in look.spots() {
@@ -24,6 +24,7 @@ pub(super) fn check(look: &Look<'_>) -> Result<(), Violation> {
         Event::Started { attempt, .. } => started(look, *attempt),
         Event::Failed { at, attempt, .. } => backoff(look, *attempt, *at),
         Event::Succeeded { at, attempt, output } => {
+            let_go(look, *attempt)?;
             match &look.plan.step(attempt.place.step).poll {
                 Some(poll) if attempt.side == Side::Do => {
                     until(look, *attempt, poll, holds(output), *at)
@@ -67,6 +68,17 @@ fn outputs(look: &Look<'_>, spot: &Spot<'_>) -> Result<(), Violation> {
     let kept = before.is_none() || before == spot.after.output();
     if !kept && !may_go_back(look, spot, Side::Do) {
         return violated(OUTPUTS, format!("{} changed its output", spot.name()));
+    }
+    Ok(())
+}
+
+/// Whoever begins a run and lets it go waits for nothing.
+fn let_go(look: &Look<'_>, attempt: AttemptId) -> Result<(), Violation> {
+    let step = look.plan.step(attempt.place.step);
+    let detached = matches!(&step.action, Action::Workflow(child) if child.detached);
+    let work = look.after.item(attempt.place).map(Item::work);
+    if detached && attempt.side == Side::Do && !matches!(work, Some(State::Succeeded { .. })) {
+        return violated(LET_GO, format!("{} has begun its run and is {work:?}", step.name));
     }
     Ok(())
 }

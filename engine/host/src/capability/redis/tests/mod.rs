@@ -1,6 +1,7 @@
 //! The rule on its own, and the wire against real servers and false ones.
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
+mod ahead;
 mod grants;
 mod replay;
 mod resp;

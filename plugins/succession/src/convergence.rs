@@ -1,9 +1,9 @@
 //! Until everyone follows: re-point the nodes, tell the Sentinels, read back.
 
 use crate::hello::Configuration;
-use crate::takeover::{Taken, note_rewrite};
-use crate::{ADOPT_TIMEOUT_MS, Adoption, Input, TIMEOUT_MS};
-use baton_plugin::redis::{Command, Request};
+use crate::rival::{Rivalry, settle_rivalry};
+use crate::{ADOPT_TIMEOUT_MS, Adoption, FALLBACK_MS, Succession, TIMEOUT_MS, fallback};
+use baton_plugin::redis::{Command, Request, Value};
 use baton_plugin::{Cluster, Fault, Host, Level};
 use baton_topology::{Look, Node, Scope, Watcher, look, same_address, split_address};
 
@@ -12,15 +12,26 @@ use baton_topology::{Look, Node, Scope, Watcher, look, same_address, split_addre
 const POLL_MS: u32 = 50;
 
 /// Everyone who can follow does.
-pub(crate) struct Settled {
+#[derive(Clone, Debug)]
+pub struct Settled {
     /// The configuration's epoch.
-    pub(crate) epoch: i64,
+    pub epoch: i64,
     /// Nodes that follow the master.
-    pub(crate) following: Vec<String>,
+    pub following: Vec<String>,
     /// Members that were not there to be told.
-    pub(crate) unreachable: Vec<String>,
+    pub unreachable: Vec<String>,
     /// Each Sentinel.
-    pub(crate) sentinels: Vec<Adoption>,
+    pub sentinels: Vec<Adoption>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// Everyone who can follow does.
+    Settled(Settled),
+    /// A Sentinel's own failover made this node master at the same time. Ours had not
+    /// taken a write yet and follows it: adopt it.
+    Yielded(String),
 }
 
 /// What is left to do, from one look.
@@ -32,25 +43,44 @@ struct Rest {
     hanging: Vec<String>,
 }
 
-pub(crate) fn converge<H: Host>(
+/// Tells everyone, and reads back, until all that can follow do.
+///
+/// # Errors
+/// A [`Fault`]: `split-brain` where two masters have taken writes, `demoted`,
+/// `not-adopted`, or what forbids to ask at all.
+pub fn converge<H: Host>(
     cluster: &Cluster,
-    input: &Input,
-    taken: &Taken,
+    succession: &Succession<'_>,
     notes: &mut Vec<String>,
     host: &mut H,
-) -> Result<Settled, Fault> {
-    let limit_ms = input.adopt_timeout_ms.unwrap_or(ADOPT_TIMEOUT_MS);
-    let until_ms = host.now_ms() + u64::from(limit_ms);
+) -> Result<Ended, Fault> {
+    let limit_ms = succession.adopt_timeout_ms.unwrap_or(ADOPT_TIMEOUT_MS);
+    let begun_ms = host.now_ms();
+    let until_ms = begun_ms + u64::from(limit_ms);
     let total = u64::try_from(cluster.members.len()).unwrap_or(u64::MAX);
     let mut told = Vec::new();
+    let mut fell_back = false;
     loop {
         let seen = look(cluster, Scope::Everyone, TIMEOUT_MS, host)?;
-        still_master(&seen, input, &taken.master)?;
-        let wanted = Configuration::for_master(&taken.master, &seen.sentinels, &input.assessment);
-        let rest = rest(cluster, &seen, input, &wanted);
+        match settle_rivalry(cluster, succession, &seen, host)? {
+            Rivalry::None => still_master(&seen, succession.master)?,
+            Rivalry::Taken(note) => {
+                add(notes, note);
+                continue;
+            }
+            Rivalry::Yielded(to) => return Ok(Ended::Yielded(to)),
+        }
+        let wanted =
+            Configuration::for_master(succession.master, &seen.sentinels, succession.epoch_seen);
+        let rest = rest(cluster, &seen, succession, &wanted);
         let waiting = rest.lagging.len() + rest.hanging.len();
-        if waiting == 0 || host.now_ms() >= until_ms {
-            return settle(&seen, &wanted, &rest, limit_ms, notes);
+        let now_ms = if waiting == 0 { until_ms } else { host.now_ms() };
+        if now_ms >= until_ms {
+            return settle(&seen, &wanted, &rest, limit_ms, notes).map(Ended::Settled);
+        }
+        if !fell_back && now_ms >= begun_ms + u64::from(FALLBACK_MS) {
+            fell_back = true;
+            fallback::configure(cluster, &seen, &wanted, notes, host)?;
         }
         let late: Vec<String> = rest.lagging.iter().chain(&rest.hanging).cloned().collect();
         let message = format!("waiting for {}", late.join(", "));
@@ -65,18 +95,7 @@ pub(crate) fn converge<H: Host>(
     }
 }
 
-/// A Sentinel's failover begun just before ours can still make another master.
-fn still_master(seen: &Look, input: &Input, master: &str) -> Result<(), Fault> {
-    let stranger = seen.masters().find(|it| {
-        !same_address(&it.address, master) && !same_address(&it.address, &input.old_master)
-    });
-    if let Some(other) = stranger {
-        let why = format!(
-            "{} became master beside {master}: a failover of Sentinel ran at the same time; decide which history stays",
-            other.address
-        );
-        return Err(Fault::permanent("split-brain", why));
-    }
+fn still_master(seen: &Look, master: &str) -> Result<(), Fault> {
     match seen.node(master) {
         Some(node) if node.is_replica() => {
             let why = format!(
@@ -89,9 +108,14 @@ fn still_master(seen: &Look, input: &Input, master: &str) -> Result<(), Fault> {
     }
 }
 
-fn rest(cluster: &Cluster, seen: &Look, input: &Input, wanted: &Configuration) -> Rest {
+fn rest(
+    cluster: &Cluster,
+    seen: &Look,
+    succession: &Succession<'_>,
+    wanted: &Configuration,
+) -> Rest {
     let mut rest = Rest { requests: Vec::new(), lagging: Vec::new(), hanging: Vec::new() };
-    for node in seen.nodes.iter().filter(|it| must_follow(it, input, &wanted.master)) {
+    for node in seen.nodes.iter().filter(|it| must_follow(it, succession, &wanted.master)) {
         let Some((ip, port)) = split_address(&wanted.master) else { continue };
         let follow = Command::of(["REPLICAOF", &ip, &port.to_string()]);
         let commands = vec![follow, Command::line("CONFIG REWRITE")];
@@ -117,8 +141,8 @@ fn rest(cluster: &Cluster, seen: &Look, input: &Input, wanted: &Configuration) -
 /// Replicas that follow someone else. The old master, should it be back as a
 /// *master*, is the Sentinels' to demote once they have adopted: it may hold writes
 /// that nobody else has.
-fn must_follow(node: &Node, input: &Input, master: &str) -> bool {
-    let is_old_master = same_address(&node.address, &input.old_master) && node.is_master();
+fn must_follow(node: &Node, succession: &Succession<'_>, master: &str) -> bool {
+    let is_old_master = same_address(&node.address, succession.old_master) && node.is_master();
     node.is_replica()
         && !is_old_master
         && !same_address(&node.address, master)
@@ -160,7 +184,14 @@ fn tell<H: Host>(
     Ok(())
 }
 
-fn add(notes: &mut Vec<String>, note: String) {
+/// Without a written config a restart forgets the role; the promotion stands.
+pub fn note_rewrite(address: &str, reply: Option<&Value>, notes: &mut Vec<String>) {
+    if let Some(error) = reply.and_then(Value::error) {
+        notes.push(format!("{address} could not write its config file ({error}): a restart would forget its new role"));
+    }
+}
+
+pub(crate) fn add(notes: &mut Vec<String>, note: String) {
     if !notes.contains(&note) {
         notes.push(note);
     }

@@ -7,7 +7,7 @@
 //! new peer, a phantom voter: so the sender is always one of its own list, verbatim.
 
 use baton_plugin::redis::Command;
-use baton_topology::{Assessment, Watcher, split_address};
+use baton_topology::{Watcher, split_address};
 
 /// How far above every epoch seen. A Sentinel's own current epoch cannot be read,
 /// and each lost election raises it by one; elections come at most once in twice
@@ -16,36 +16,37 @@ const EPOCH_MARGIN: i64 = 100;
 
 /// The configuration that Sentinels shall adopt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Configuration {
+pub struct Configuration {
     /// `host:port` of the master.
-    pub(crate) master: String,
+    pub master: String,
     /// Its epoch.
-    pub(crate) epoch: i64,
+    pub epoch: i64,
 }
 
 impl Configuration {
     /// The one that is on its way already, if a Sentinel follows it and nobody is
     /// above it, so that a second attempt does not raise the epoch again; else a new
     /// one above all that was ever seen.
-    pub(crate) fn for_master(master: &str, watchers: &[Watcher], assessment: &Assessment) -> Self {
+    pub fn for_master(master: &str, watchers: &[Watcher], epoch_seen: i64) -> Self {
         let epoch_of = |it: &Watcher| it.config_epoch;
         let ours = watchers.iter().filter(|it| it.names(master)).filter_map(epoch_of).max();
         let theirs = watchers.iter().filter(|it| !it.names(master)).filter_map(epoch_of).max();
         if let Some(epoch) = ours.filter(|it| *it > theirs.unwrap_or(-1)) {
             return Self { master: master.into(), epoch };
         }
-        let seen = watchers.iter().chain(&assessment.sentinels).filter_map(|it| it.current_epoch);
-        Self { master: master.into(), epoch: seen.max().unwrap_or(0) + EPOCH_MARGIN }
+        let seen = watchers.iter().filter_map(|it| it.current_epoch);
+        let highest = seen.chain([epoch_seen]).max().unwrap_or(0);
+        Self { master: master.into(), epoch: highest + EPOCH_MARGIN }
     }
 
     /// Whether a Sentinel follows it.
-    pub(crate) fn is_followed_by(&self, watcher: &Watcher) -> bool {
+    pub fn is_followed_by(&self, watcher: &Watcher) -> bool {
         watcher.names(&self.master) && watcher.config_epoch == Some(self.epoch)
     }
 
     /// The hello to this Sentinel, in the name of its first known peer; none where
     /// it knows no peer or the address is none.
-    pub(crate) fn hello(&self, to: &Watcher, master_name: &str) -> Option<Command> {
+    pub fn hello(&self, to: &Watcher, master_name: &str) -> Option<Command> {
         let peer = to.known.first()?;
         let (peer_ip, peer_port) = peer.address.rsplit_once(':')?;
         let (ip, port) = split_address(&self.master)?;
