@@ -8,6 +8,7 @@ mod answer;
 mod cancel;
 mod check;
 mod client;
+mod doctor;
 mod failure;
 mod follow;
 mod graph;
@@ -103,6 +104,7 @@ struct Person {
 enum Verb {
     Check(check::Check),
     Plan(plan::Plan),
+    Doctor(doctor::Doctor),
     Replay(replay::Replay),
     Tape(tape::Tape),
     Run(run::Run),
@@ -188,6 +190,7 @@ impl Verb {
         match self {
             Self::Check(check) => check.run(global, out),
             Self::Plan(plan) => plan.run(global, out).await,
+            Self::Doctor(doctor) => doctor.run(global, out).await,
             Self::Replay(replay) => replay.run(global, out).await,
             Self::Tape(tape) => tape.run(global, out).await,
             Self::Run(run) => run.run(global, out).await,

@@ -8,6 +8,7 @@ mod cli;
 mod crash;
 mod detection;
 mod disk;
+mod doctor;
 mod doors;
 mod flaws;
 mod house;

@@ -1,5 +1,6 @@
 //! What people read: views in, text out. Everything here is pure.
 
+pub(super) mod doctor;
 pub(super) mod graph;
 pub(super) mod journal;
 pub(super) mod live;
