@@ -15,8 +15,12 @@ use crate::house::{House, SOON, answer, until_closed, until_state};
 
 fn house(workflows: &[&str], plugins: &[&str], more: &str) -> House {
     let house = House::new(&[], more);
-    workflows.iter().for_each(|name| house.bring_workflow(name));
-    plugins.iter().for_each(|name| drop(house.bring(name)));
+    for name in workflows {
+        house.bring_workflow(name);
+    }
+    for name in plugins {
+        house.bring(name);
+    }
     house
 }
 
@@ -28,7 +32,9 @@ fn nobody() -> String {
 fn begin(house: &House, workflow: &str, params: &[&str]) -> String {
     let file = house.workflow(workflow).display().to_string();
     let mut arguments = vec!["run", &file, "--detach"];
-    params.iter().for_each(|param| arguments.extend(["--param", param]));
+    for param in params {
+        arguments.extend(["--param", param]);
+    }
     house.said(&arguments).trim().to_owned()
 }
 

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use baton_host::capability::exec::Class;
+use baton_host::capability::exec::{Class, Secret};
 use baton_host::capability::probe::Look;
 use expect_test::{Expect, expect};
 
@@ -76,7 +76,7 @@ fn doors_come_with_their_secrets_and_certificates() {
     assert_eq!(prometheus.idempotency_header, "X-Request-Key");
     let chat = find("chat");
     assert_eq!(chat.headers[0].1.expose(), "Basic YmF0b246aHVudGVyMg==");
-    let secrets: Vec<&str> = chat.secrets.iter().map(|it| it.expose()).collect();
+    let secrets: Vec<&str> = chat.secrets.iter().map(Secret::expose).collect();
     assert_eq!(secrets, ["YmF0b246aHVudGVyMg==", "hunter2"], "in either spelling");
     assert_eq!((chat.timeout_ms, chat.answer_bytes_max), (10_000, 1_048_576));
 
