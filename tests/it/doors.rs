@@ -15,8 +15,12 @@ use crate::house::{House, SOON, answer, until_closed, until_state};
 
 fn house(workflows: &[&str], plugins: &[&str], more: &str) -> House {
     let house = House::new(&[], more);
-    workflows.iter().for_each(|name| house.bring_workflow(name));
-    plugins.iter().for_each(|name| drop(house.bring(name)));
+    for name in workflows {
+        house.bring_workflow(name);
+    }
+    for name in plugins {
+        house.bring(name);
+    }
     house
 }
 
@@ -28,7 +32,9 @@ fn nobody() -> String {
 fn begin(house: &House, workflow: &str, params: &[&str]) -> String {
     let file = house.workflow(workflow).display().to_string();
     let mut arguments = vec!["run", &file, "--detach"];
-    params.iter().for_each(|param| arguments.extend(["--param", param]));
+    for param in params {
+        arguments.extend(["--param", param]);
+    }
     house.said(&arguments).trim().to_owned()
 }
 
@@ -135,6 +141,11 @@ fn telling(chat: &Receiver, more: &str) -> House {
 fn g9_a_message_arrives_once_with_a_log_in_that_is_nowhere_else() {
     let chat = Receiver::start("202 Accepted").unwrap();
     let house = telling(&chat, "");
+    let file = house.workflow("tell").display().to_string();
+    let plan = house.said(&["plan", &file, "--param", "text=x", "--color", "never"]);
+    assert!(plan.contains("http chat: POST /hooks/bondx"), "{plan}");
+    assert!(plan.contains(&format!("at {}", chat.address())), "{plan}");
+    assert_eq!(chat.received(), [], "a plan sends nothing");
     let daemon = house.serve();
     let run = until_closed(&daemon, &begin(&house, "tell", &["text=failed over"]));
     assert_eq!((&run["state"], &run["output"]["status"]), (&json!("succeeded"), &json!(202)));
@@ -183,6 +194,23 @@ fn g4_a_message_that_was_on_its_way_when_the_engine_died_is_not_sent_again() {
         let keys: Vec<_> = received.iter().map(|it| it.header("idempotency-key")).collect();
         assert!(keys.iter().all(|key| key.is_some() && *key == keys[0]), "{keys:?}");
     }
+}
+
+#[test]
+fn g4_killed_while_the_receiver_thinks_the_engine_does_not_send_again() {
+    let chat = Receiver::mute().unwrap();
+    let house = telling(&chat, "");
+    let daemon = house.serve();
+    let run = begin(&house, "tell", &["text=failed over"]);
+    wait_until("the message is there", SOON, || chat.received().len() == 1).unwrap();
+    daemon.kill();
+    let daemon = house.serve();
+    until_state(&daemon, &run, "asking");
+    let no = json!({ "step": "post", "approved": false, "who": "anna", "reason": "it is there" });
+    assert_eq!(answer(&daemon, &run, &no).status, 202);
+    let view = until_closed(&daemon, &run);
+    assert_eq!(view["state"], "failed", "{view:#}");
+    assert_eq!(chat.received().len(), 1);
 }
 
 #[test]

@@ -46,18 +46,31 @@ impl Receiver {
     /// # Errors
     /// When there is no port for it.
     pub fn start(status: &'static str) -> Result<Self> {
+        Self::with(Some(status))
+    }
+
+    /// Starts one that takes every request and never answers.
+    ///
+    /// # Errors
+    /// When there is no port for it.
+    pub fn mute() -> Result<Self> {
+        Self::with(None)
+    }
+
+    fn with(status: Option<&'static str>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let (received, is_over) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let (all, over) = (Arc::clone(&received), Arc::clone(&is_over));
         let thread = thread::spawn(move || {
+            let mut waiting = Vec::new();
             for stream in listener.incoming() {
                 if over.load(Ordering::SeqCst) {
                     return;
                 }
                 // Whoever breaks off has sent nothing.
                 if let Ok(stream) = stream {
-                    take(stream, status, &all);
+                    waiting.extend(take(stream, status, &all));
                 }
             }
         });
@@ -86,13 +99,19 @@ impl Drop for Receiver {
     }
 }
 
-/// Remembers a request before it is answered.
-fn take(mut stream: TcpStream, status: &str, all: &Mutex<Vec<Received>>) {
-    let Some(request) = read(&mut stream) else { return };
+/// Remembers a request before it is answered; gives a sender that waits for ever.
+fn take(
+    mut stream: TcpStream,
+    status: Option<&str>,
+    all: &Mutex<Vec<Received>>,
+) -> Option<TcpStream> {
+    let request = read(&mut stream)?;
     all.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+    let Some(status) = status else { return Some(stream) };
     let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok");
     // Whoever has died meanwhile hears nothing.
     drop(stream.write_all(answer.as_bytes()));
+    None
 }
 
 fn read(stream: &mut TcpStream) -> Option<Received> {

@@ -128,12 +128,12 @@ fn secret_names(
     flaws: &mut Flaws,
 ) -> Vec<(Spanned<String>, String)> {
     let mut table = section.section(key, flaws);
-    let names: Vec<_> = table.keys().collect();
-    let named = names.into_iter().filter_map(|(name, span)| {
+    let keys: Vec<_> = table.keys().collect();
+    let pairs = keys.into_iter().filter_map(|(name, span)| {
         let secret = secret_name(&mut table, name, secrets, flaws)?;
         Some((Spanned::new(span, name.to_owned()), secret))
     });
-    named.collect()
+    pairs.collect()
 }
 
 /// The text of a secret; what is missing goes to `flaws`.

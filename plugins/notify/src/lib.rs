@@ -1,7 +1,7 @@
 //! `notify`: one JSON message to a webhook, at most once.
 
 use baton_plugin::http::Request;
-use baton_plugin::{About, Asks, ErrorKind, Fault, Host, JsonSchema, Plugin};
+use baton_plugin::{About, Asks, Fault, Host, JsonSchema, Plugin};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -62,14 +62,12 @@ impl Plugin for Notify {
         let request = Request::post_json(path, &message);
         let response = host.http(&endpoint, &request, TIMEOUT_MS).map_err(|error| {
             let what = format!("cannot notify {endpoint}");
-            match error.kind {
-                // Whether it arrived is for a person to see, not to be tried again.
-                ErrorKind::InDoubt | ErrorKind::TimedOut | ErrorKind::Closed => Fault::permanent(
-                    error.kind.code(),
-                    format!("{what}: {error}; look there whether the message arrived"),
-                ),
-                _ => Fault::from_call(&what, &error),
+            if !error.kind.leaves_doubt() {
+                return Fault::from_call(&what, &error);
             }
+            // Whether it arrived is for a person to see, not to be tried again.
+            let message = format!("{what}: {error}; look there whether the message arrived");
+            Fault::permanent(error.kind.code(), message)
         })?;
         let (status, answer) = (response.status, response.excerpt(EXCERPT_CHARS_MAX));
         if response.is_success() {
@@ -92,7 +90,7 @@ mod tests {
     use super::*;
     use baton_plugin::http::Response;
     use baton_plugin::testing::FakeCluster;
-    use baton_plugin::{CallError, FaultKind, json};
+    use baton_plugin::{CallError, ErrorKind, FaultKind, json};
 
     fn notify(answer: Result<Response, CallError>) -> (Result<Output, Fault>, Vec<String>) {
         let mut fake = FakeCluster::doors_only().on_http("chat", "POST /hook", vec![answer]);
@@ -104,13 +102,13 @@ mod tests {
         (Notify::run(input, &mut fake), fake.sent)
     }
 
-    fn answers(status: u16) -> Result<Response, CallError> {
-        Ok(Response { status, body: b" taken\n".to_vec(), ..Response::default() })
+    fn answers(status: u16) -> Response {
+        Response { status, body: b" taken\n".to_vec(), ..Response::default() }
     }
 
     #[test]
     fn a_message_that_is_taken_is_posted_once() {
-        let (output, sent) = notify(answers(202));
+        let (output, sent) = notify(Ok(answers(202)));
         assert_eq!(output.unwrap(), Output { status: 202, answer: "taken".into() });
         assert_eq!(sent, ["chat POST /hook"]);
     }
@@ -123,7 +121,7 @@ mod tests {
             (404, FaultKind::Permanent),
             (302, FaultKind::Permanent),
         ] {
-            assert_eq!(notify(answers(status)).0.unwrap_err().kind, kind, "{status}");
+            assert_eq!(notify(Ok(answers(status))).0.unwrap_err().kind, kind, "{status}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! `prometheus-query`: named PromQL queries against thresholds. What an incident did to
+//! `prometheus-query`: named queries against thresholds. What an incident did to
 //! the platform, in numbers.
 
 mod table;

@@ -4,11 +4,11 @@ use baton_plugin::testing::FakeCluster;
 use baton_plugin::{CallError, ErrorKind, FaultKind, json};
 use serde_json::Value as Json;
 
-fn answer(status: u16, body: &Json) -> Result<Response, CallError> {
-    Ok(Response { status, body: body.to_string().into_bytes(), ..Response::default() })
+fn answer(status: u16, body: &Json) -> Response {
+    Response { status, body: body.to_string().into_bytes(), ..Response::default() }
 }
 
-fn vector(values: &[(&str, &str)]) -> Result<Response, CallError> {
+fn vector(values: &[(&str, &str)]) -> Response {
     let result: Vec<Json> = values
         .iter()
         .map(|(job, value)| json!({ "metric": { "job": job }, "value": [1.5, value] }))
@@ -24,7 +24,11 @@ fn query(name: &str, max: Option<f64>, min: Option<f64>) -> Query {
     Query { name: name.into(), promql: format!("rate({name}[1m])"), max, min, when_empty }
 }
 
-fn run(
+fn run(queries: Vec<Query>, answers: Vec<Response>) -> (Result<Output, Fault>, Vec<String>) {
+    run_on(queries, answers.into_iter().map(Ok).collect())
+}
+
+fn run_on(
     queries: Vec<Query>,
     answers: Vec<Result<Response, CallError>>,
 ) -> (Result<Output, Fault>, Vec<String>) {
@@ -33,7 +37,7 @@ fn run(
     (output, fake.sent)
 }
 
-fn one(query: Query, given: Result<Response, CallError>) -> Output {
+fn one(query: Query, given: Response) -> Output {
     run(vec![query], vec![given]).0.unwrap()
 }
 
@@ -59,8 +63,8 @@ fn bounds_themselves_are_kept_and_infinity_breaks_them() {
     let state =
         |value: &str| one(query("x", Some(1.0), Some(0.0)), vector(&[("a", value)])).verdict;
     let all = ["1", "0", "1.0001", "-0.1", "+Inf", "-Inf", "NaN"].map(state);
-    use State::{Breach, Ok, Unknown};
-    assert_eq!(all, [Ok, Ok, Breach, Breach, Breach, Breach, Unknown]);
+    let (ok, breach) = (State::Ok, State::Breach);
+    assert_eq!(all, [ok, ok, breach, breach, breach, breach, State::Unknown]);
 }
 
 #[test]
@@ -117,14 +121,13 @@ fn a_scalar_is_a_value_and_a_matrix_is_none() {
 
 #[test]
 fn who_is_no_prometheus_is_a_fault() {
-    let fault = |answer| run(vec![query("x", None, None)], vec![answer]).0.unwrap_err();
-    let page = |status| {
-        Ok(Response { status, body: b"<html>Bad gateway".to_vec(), ..Response::default() })
-    };
-    let bad = fault(page(502));
+    let fault = |answer| run_on(vec![query("x", None, None)], vec![answer]).0.unwrap_err();
+    let page =
+        |status| Response { status, body: b"<html>Bad gateway".to_vec(), ..Response::default() };
+    let bad = fault(Ok(page(502)));
     assert_eq!((bad.code, bad.kind), ("not-prometheus", FaultKind::Retryable));
     assert!(bad.message.contains("<html>Bad gateway"), "{}", bad.message);
-    assert_eq!(fault(page(200)).kind, FaultKind::Permanent);
+    assert_eq!(fault(Ok(page(200))).kind, FaultKind::Permanent);
     let refused = fault(Err(CallError::new(ErrorKind::Refused, "nobody listens")));
     assert_eq!((refused.code, refused.kind), ("refused", FaultKind::Retryable));
     assert_eq!(run(Vec::new(), vec![page(200)]).0.unwrap_err().code, "bad-input");

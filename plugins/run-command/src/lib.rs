@@ -1,7 +1,7 @@
 //! `run-command`: one command of the engine's machine that the operator listed.
 
 use baton_plugin::exec::Output as Left;
-use baton_plugin::{About, ErrorKind, Fault, Host, JsonSchema, Plugin, json};
+use baton_plugin::{About, Fault, Host, JsonSchema, Plugin, json};
 use serde::{Deserialize, Serialize};
 
 /// Longest time of the command, ms, unless the input says otherwise.
@@ -58,14 +58,12 @@ impl Plugin for RunCommand {
         let time_ms = timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT);
         let left = host.exec(&command, &words, time_ms).map_err(|error| {
             let what = format!("cannot run {command}");
-            match error.kind {
-                // How far it came is for a person to see, not to be tried again.
-                ErrorKind::InDoubt | ErrorKind::TimedOut => Fault::permanent(
-                    error.kind.code(),
-                    format!("{what}: {error}; look at what it has done"),
-                ),
-                _ => Fault::from_call(&what, &error),
+            if !error.kind.leaves_doubt() {
+                return Fault::from_call(&what, &error);
             }
+            // How far it came is for a person to see, not to be tried again.
+            let message = format!("{what}: {error}; look at what it has done");
+            Fault::permanent(error.kind.code(), message)
         })?;
         let Left { exit, signal, stdout, stderr, left_out } = left;
         let (stdout, stderr) = (text(&stdout), text(&stderr));
@@ -101,7 +99,7 @@ baton_plugin::export!(RunCommand);
 mod tests {
     use super::*;
     use baton_plugin::testing::FakeCluster;
-    use baton_plugin::{CallError, FaultKind};
+    use baton_plugin::{CallError, ErrorKind, FaultKind};
 
     fn run(left: Result<Left, CallError>, exits: Option<Vec<i32>>) -> Result<Output, Fault> {
         let mut fake = FakeCluster::doors_only().on_exec("restart", "api-1", vec![left]);
@@ -112,24 +110,24 @@ mod tests {
         )
     }
 
-    fn exited(exit: i32) -> Result<Left, CallError> {
-        Ok(Left {
+    fn exited(exit: i32) -> Left {
+        Left {
             exit: Some(exit),
             stdout: b"out \xff".to_vec(),
             stderr: b"first\nlast\n".to_vec(),
             ..Left::default()
-        })
+        }
     }
 
     #[test]
     fn the_exit_code_decides() {
-        let output = run(exited(0), None).unwrap();
+        let output = run(Ok(exited(0)), None).unwrap();
         assert_eq!((output.exit, output.stdout.as_str()), (0, "out \u{fffd}"));
-        let fault = run(exited(3), None).unwrap_err();
+        let fault = run(Ok(exited(3)), None).unwrap_err();
         assert_eq!((fault.code, fault.kind), ("command-failed", FaultKind::Permanent));
         assert_eq!(fault.message, "restart ended with exit code 3: last");
         assert_eq!(fault.details["stderr"], "first\nlast\n");
-        assert_eq!(run(exited(3), Some(vec![0, 3])).unwrap().exit, 3);
+        assert_eq!(run(Ok(exited(3)), Some(vec![0, 3])).unwrap().exit, 3);
         let killed = Ok(Left { signal: Some(9), ..Left::default() });
         assert!(run(killed, None).unwrap_err().message.contains("signal 9"));
     }

@@ -142,15 +142,15 @@ pub(super) async fn dial(
 }
 
 fn unconnected(address: &Address, error: &io::Error) -> Error {
-    let (kind, message) = match error.kind() {
-        io::ErrorKind::ConnectionRefused => (
-            ErrorKind::Refused,
-            format!("{address} refused the connection: no process listens there"),
-        ),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
-            (ErrorKind::Closed, format!("{address} broke the connection off at once ({error})"))
-        }
-        _ => (ErrorKind::Unreachable, format!("{address} cannot be reached: {error}")),
+    let why = error.kind();
+    let broken = [io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionAborted];
+    let (kind, message) = if why == io::ErrorKind::ConnectionRefused {
+        let message = format!("{address} refused the connection: no process listens there");
+        (ErrorKind::Refused, message)
+    } else if broken.contains(&why) {
+        (ErrorKind::Closed, format!("{address} broke the connection off at once ({error})"))
+    } else {
+        (ErrorKind::Unreachable, format!("{address} cannot be reached: {error}"))
     };
     Error { kind, message }
 }

@@ -56,9 +56,14 @@ impl Declared {
             let message = format!("[http.{name}] has two log-ins; keep `bearer` or `username`");
             flaws.add(section.span.clone(), message);
         }
+        let has_log_in = bearer.is_some() || basic.is_some();
         let mut headers = Vec::new();
         for (header, secret) in secret_names(section, "headers", secrets, flaws) {
             header_name(header.get_ref(), header.span(), flaws);
+            if has_log_in && header.get_ref().eq_ignore_ascii_case("authorization") {
+                let message = format!("[http.{name}] has another log-in already");
+                flaws.add(header.span(), message);
+            }
             headers.push((header.into_inner(), secret));
         }
         let key_header = section.string("idempotency_header", flaws);

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use baton_host::capability::exec::Class;
+use baton_host::capability::exec::{Class, Secret};
 use baton_host::capability::probe::Look;
 use expect_test::{Expect, expect};
 
@@ -76,7 +76,7 @@ fn doors_come_with_their_secrets_and_certificates() {
     assert_eq!(prometheus.idempotency_header, "X-Request-Key");
     let chat = find("chat");
     assert_eq!(chat.headers[0].1.expose(), "Basic YmF0b246aHVudGVyMg==");
-    let secrets: Vec<&str> = chat.secrets.iter().map(|it| it.expose()).collect();
+    let secrets: Vec<&str> = chat.secrets.iter().map(Secret::expose).collect();
     assert_eq!(secrets, ["YmF0b246aHVudGVyMg==", "hunter2"], "in either spelling");
     assert_eq!((chat.timeout_ms, chat.answer_bytes_max), (10_000, 1_048_576));
 
@@ -121,7 +121,7 @@ url = "prom:9090"
 url = "http://10.0.0.1/a?x=1"
 username = "u"
 bearer = "nobody"
-headers = { "Bad Header" = "nobody" }
+headers = { "Bad Header" = "nobody", authorization = "nobody" }
 tls = { ca = "ca.pem", insecure = true }
 reads = ["query", "/x?y"]
 timeout_ms = 0
@@ -157,6 +157,8 @@ tcp = "10.0.0.1"
             etc/baton.toml:7:10: `bearer` must be the name of a secret in [secrets]; write `bearer = "api-token"` here and `api-token = { env = "API_TOKEN" }` there
             etc/baton.toml:8:13: `Bad Header` is no header's name
             etc/baton.toml:8:28: `Bad Header` must be the name of a secret in [secrets]; write `Bad Header = "api-token"` here and `api-token = { env = "API_TOKEN" }` there
+            etc/baton.toml:8:38: [http.two] has another log-in already
+            etc/baton.toml:8:54: `authorization` must be the name of a secret in [secrets]; write `authorization = "api-token"` here and `api-token = { env = "API_TOKEN" }` there
             etc/baton.toml:9:24: unknown key `insecure` in [http.two.tls]; known are ca, cert, key
             etc/baton.toml:10:10: `query` in `reads` is no pattern of paths; write `reads = ["/api/v1/query*"]`, without query and without `%`
             etc/baton.toml:10:19: `/x?y` in `reads` is no pattern of paths; write `reads = ["/api/v1/query*"]`, without query and without `%`

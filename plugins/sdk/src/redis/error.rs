@@ -63,6 +63,11 @@ impl ErrorKind {
         }
     }
 
+    /// Whether a change that was asked for may have been done.
+    pub fn leaves_doubt(self) -> bool {
+        matches!(self, Self::TimedOut | Self::Closed | Self::InDoubt)
+    }
+
     /// Whether it stays so until a person acts.
     pub fn is_lasting(self) -> bool {
         matches!(self, Self::Denied | Self::NotFound | Self::Unauthorized | Self::Limit)

@@ -35,9 +35,8 @@ pub(super) fn http(answer: &Json) -> Result<Result<Response, CallError>, String>
 }
 
 pub(super) fn exec(answer: &Json) -> Result<Result<Output, CallError>, String> {
-    let maybe = |json: &Json, key: &str| match &json[key] {
-        Json::Null => Ok(None),
-        _ => number(json, key).map(Some),
+    let maybe = |json: &Json, key: &str| {
+        if json[key].is_null() { Ok(None) } else { number(json, key).map(Some) }
     };
     result(answer, |json| {
         Ok(Output {

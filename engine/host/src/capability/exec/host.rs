@@ -1,5 +1,6 @@
 //! `exec.run`.
 
+use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +132,7 @@ fn shown(command: &str, arguments: &[String]) -> String {
     for argument in arguments {
         text.push(' ');
         if argument.is_empty() || argument.contains([' ', '"']) {
-            text.push_str(&format!("{argument:?}"));
+            write!(text, "{argument:?}").expect("memory");
         } else {
             text.push_str(argument);
         }

@@ -55,9 +55,8 @@ pub(super) fn covers(pattern: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     loop {
         match (patterns.next(), segments.next()) {
-            (Some("**"), Some(_)) => return true,
+            (Some("**"), Some(_)) | (None, None) => return true,
             (Some(pattern), Some(segment)) if within(pattern, segment) => {}
-            (None, None) => return true,
             _ => return false,
         }
     }

@@ -102,9 +102,11 @@ async fn shake_hands(url: &Url, name: &str, stream: Box<dyn Stream>) -> Seen {
     let bounds = WebSocketConfig::default()
         .max_message_size(Some(limits::PROBE_BODY_BYTES_MAX))
         .max_frame_size(Some(limits::PROBE_BODY_BYTES_MAX));
-    let failed = |what: &str, error: &WsError| match error {
-        WsError::Http(response) => format!("{name} answers {}, not a WebSocket", response.status()),
-        other => format!("{name}: {what} failed ({other})"),
+    let failed = |what: &str, error: &WsError| {
+        if let WsError::Http(response) = error {
+            return format!("{name} answers {}, not a WebSocket", response.status());
+        }
+        format!("{name}: {what} failed ({error})")
     };
     let (mut socket, _response) = client_async_with_config(request, stream, Some(bounds))
         .await

@@ -71,9 +71,8 @@ impl Answer for Output {
     }
 
     fn from_json(json: &Json) -> Result<Self, String> {
-        let maybe = |key: &str| match &json[key] {
-            Json::Null => Ok(None),
-            _ => number(json, key).map(Some),
+        let maybe = |key: &str| {
+            if json[key].is_null() { Ok(None) } else { number(json, key).map(Some) }
         };
         Ok(Self {
             exit: maybe("exit")?,
@@ -105,14 +104,12 @@ fn number<T: TryFrom<i64>>(json: &Json, key: &str) -> Result<T, String> {
 }
 
 fn bytes(json: &Json, key: &str) -> Result<Vec<u8>, String> {
-    match &json[key] {
-        Json::String(text) => Ok(text.as_bytes().to_vec()),
-        Json::Object(_) => match only(&json[key])? {
-            ("base64", Json::String(text)) => {
-                STANDARD.decode(text).map_err(|error| error.to_string())
-            }
-            _ => Err(expected(&format!("bytes as `{key}`"), json)),
-        },
+    let value = &json[key];
+    if let Some(text) = value.as_str() {
+        return Ok(text.as_bytes().to_vec());
+    }
+    match only(value)? {
+        ("base64", Json::String(text)) => STANDARD.decode(text).map_err(|error| error.to_string()),
         _ => Err(expected(&format!("bytes as `{key}`"), json)),
     }
 }
