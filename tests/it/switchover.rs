@@ -21,6 +21,7 @@ fn trader(scene: &Scene) -> Trader {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the figures belong in the log of CI")]
 fn a_master_is_handed_over_under_load_and_back_and_nothing_is_lost() {
     let mut scene = Scene::new(Options::bondx(), Begun::ByAlert);
     let trader = trader(&scene);

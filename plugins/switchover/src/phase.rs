@@ -145,7 +145,7 @@ fn cost_ms<H: Host>(cluster: &Cluster, input: &Input, host: &mut H) -> Result<u6
         let results = host
             .call(&cluster.name, &[request], TIMEOUT_MS)
             .map_err(|error| Fault::from_redis("cannot try a change", &error))?;
-        for error in results.into_iter().filter_map(Result::err) {
+        if let Some(error) = results.into_iter().find_map(Result::err) {
             return Err(Fault::from_redis("cannot try a change", &error));
         }
         all_ms.push(host.now_ms() - begun_ms);
