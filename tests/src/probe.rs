@@ -16,7 +16,7 @@ const RETRY_EVERY: Duration = Duration::from_millis(5);
 /// For a connection to be made: one that hangs accepts in its kernel.
 const CONNECTED_WITHIN: Duration = Duration::from_millis(500);
 /// A client that stays waits so long for its answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One acknowledged write.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::plugins;
 use crate::shell::{cargo, run};
+
+mod failover;
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -14,6 +17,8 @@ pub(crate) enum What {
     Step,
     /// What crash safety costs: steps, crowds, a long history, and restarts
     Journal,
+    /// Sentinel alone and Baton: a master killed, hanging, and handed over
+    Failover,
 }
 
 /// Our crates as in a release. What we depend on is optimised in `dev` already, so
@@ -29,8 +34,9 @@ const PROFILE: &[&str] = &[
 ///
 /// # Errors
 /// When it does not build, does not end well, or leaves no result.
-pub(crate) fn bench(root: &Path, what: What) -> Result<()> {
+pub(crate) fn bench(root: &Path, what: What, rounds: u32, min_replicas: u32) -> Result<()> {
     let name = match what {
+        What::Failover => return failover(root, rounds, min_replicas),
         What::Step => "step",
         What::Journal => "journal",
     };
@@ -45,6 +51,18 @@ pub(crate) fn bench(root: &Path, what: What) -> Result<()> {
         .env("BATON_BENCH_PROFILE", format!("dev, {}", PROFILE.join(", "))))?;
     let size = std::fs::metadata(&file).with_context(|| format!("read {}", file.display()))?.len();
     anyhow::ensure!(size > 0, "{} is empty", file.display());
+    println!("all figures: {}", file.display());
+    Ok(())
+}
+
+fn failover(root: &Path, rounds: u32, min_replicas: u32) -> Result<()> {
+    plugins::build(root)?;
+    run(&mut cargo(root, &["build", "--workspace"]))?;
+    let document = failover::measure(root, rounds, min_replicas)?;
+    let folder = root.join("target/bench");
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join("failover.json");
+    std::fs::write(&file, serde_json::to_string_pretty(&document)?)?;
     println!("all figures: {}", file.display());
     Ok(())
 }

@@ -68,6 +68,12 @@ struct CiArgs {
 struct BenchArgs {
     /// What to measure
     what: bench::What,
+    /// Rounds of each kind; failover only
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// `min-replicas-to-write` of every node; failover only
+    #[arg(long, default_value_t = 0)]
+    min_replicas: u32,
 }
 
 fn main() -> ExitCode {
@@ -98,6 +104,8 @@ fn perform(verb: &Verb) -> Result<()> {
         Verb::Tidy => tidy::tidy(&root),
         Verb::Install => install::redis().and_then(|()| plugins::ensure_toolchain()),
         Verb::Crashpoints(wanted) => crashpoints::crashpoints(&root, wanted),
-        Verb::Bench(BenchArgs { what }) => bench::bench(&root, *what),
+        Verb::Bench(BenchArgs { what, rounds, min_replicas }) => {
+            bench::bench(&root, *what, *rounds, *min_replicas)
+        }
     }
 }

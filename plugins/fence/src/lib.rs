@@ -151,8 +151,8 @@ fn standing(seen: &Look, node: &Node) -> Option<State> {
     (node.is_master() && !succeeded).then_some(State::Alive)
 }
 
-fn output(node: &Node, state: State, prior: Option<i64>, note: Option<String>) -> Output {
-    Output { node: node.address.clone(), state, prior, note }
+fn output(of: &Node, state: State, prior: Option<i64>, note: Option<String>) -> Output {
+    Output { node: of.address.clone(), state, prior, note }
 }
 
 /// Sets the gate and reads what came of it. The gate it had is asked for on the way.
@@ -179,10 +179,10 @@ fn set<H: Host>(
                 return Err(Fault::permanent("refused", why));
             }
             let had = replies.first().and_then(read_gate).filter(|it| !is_fence(*it));
-            let note = replies.get(2).and_then(Value::error).map(|error| {
+            let unwritten = replies.get(2).and_then(Value::error).map(|error| {
                 format!("{address} could not write its config file ({error}): a restart forgets min-replicas-to-write {gate}")
             });
-            Ok(output(node, State::Done, prior.or(had), note))
+            Ok(output(node, State::Done, prior.or(had), unwritten))
         }
         Some(Err(error)) => {
             let state = met(&error).ok_or_else(|| {

@@ -147,9 +147,10 @@ fn next<'a>(seen: &'a Look, address: &str) -> Result<Next<'a>, Fault> {
     let master_address = master.address.clone();
     if node.follows(&master.address) {
         let whole = node.link_up == Some(true) && !node.syncing && !node.loading;
-        return Ok(match whole {
-            true => Next::Follows(node, master_address),
-            false => Next::Wait(format!("{address} follows {master_address} and is not whole yet")),
+        return Ok(if whole {
+            Next::Follows(node, master_address)
+        } else {
+            Next::Wait(format!("{address} follows {master_address} and is not whole yet"))
         });
     }
     let copying = seen.nodes.iter().find(|it| it.syncing && !same_address(&it.address, address));

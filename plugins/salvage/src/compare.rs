@@ -106,9 +106,8 @@ impl<H: Host> Pair<'_, H> {
                 return Err(format!("SCAN: {}", reply.error().unwrap_or("no cursor")));
             };
             let cursor = cursor.text().ok_or("SCAN: no cursor")?.into_owned();
-            let bytes = |key: &Value| match key {
-                Value::Bulk(bytes) => Some(bytes.clone()),
-                _ => None,
+            let bytes = |key: &Value| {
+                if let Value::Bulk(bytes) = key { Some(bytes.clone()) } else { None }
             };
             Ok(Page { cursor, keys: keys.items().iter().filter_map(bytes).collect() })
         }))

@@ -113,8 +113,8 @@ fn send<H: Host>(
     let results = host
         .call(&cluster.name, &[Request::new(address, commands)], TIMEOUT_MS)
         .map_err(|error| Fault::from_redis(&format!("cannot tell {address}"), &error))?;
-    for error in results.into_iter().filter_map(Result::err).filter(|it| it.kind.is_lasting()) {
-        return Err(Fault::from_redis(&format!("cannot tell {address}"), &error));
+    match results.into_iter().filter_map(Result::err).find(|it| it.kind.is_lasting()) {
+        Some(error) => Err(Fault::from_redis(&format!("cannot tell {address}"), &error)),
+        None => Ok(()),
     }
-    Ok(())
 }

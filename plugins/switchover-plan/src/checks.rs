@@ -141,7 +141,7 @@ fn fit(cluster: &Cluster, master: &Node, target: &Node, more: &More) -> Check {
             "{address} is fenced (min-replicas-to-write {gate}): its rejoin is not over"
         )),
         Some(gate) if gate > left => {
-            against.push(format!("{address} wants {gate} replicas to write and would have {left}"))
+            against.push(format!("{address} wants {gate} replicas to write and would have {left}"));
         }
         Some(_) => {}
         None => against.push(format!("{address} does not tell its min-replicas-to-write")),

@@ -6,11 +6,10 @@ use baton_plugin::redis::{Command, Request, Value};
 use baton_plugin::{Cluster, Fault, Host, Level};
 use baton_topology::split_address;
 
-/// A handover that has not begun by then missed the acknowledgement: given up, ms.
-const BEGIN_MS: u64 = 30;
-
-/// Handovers given up before one is let run as long as it takes.
-const TRIES_MAX: u32 = 4;
+/// A handover that has not begun by then missed the acknowledgement: given up, ms. Longer
+/// each time, since on a busy machine the moment is met less exactly; after the last one a
+/// handover is let run as long as it takes.
+const BEGIN_MS: [u64; 5] = [30, 30, 45, 70, 100];
 
 /// Between two looks at one under way, ms.
 const POLL_MS: u32 = 2;
@@ -47,7 +46,8 @@ pub(crate) fn hand_over<H: Host>(
         return Err(Fault::retryable("rolled-back", why));
     }
     let ready = phase::wait(cluster, input, host)?;
-    let patient = gap.tries >= TRIES_MAX || ready == Ready::Unaligned;
+    let aligned_ms = usize::try_from(gap.tries).ok().and_then(|it| BEGIN_MS.get(it)).copied();
+    let begin_ms = aligned_ms.filter(|_| ready != Ready::Unaligned);
     gap.tries += 1;
     let sent_ms = host.now_ms();
     let port = port.to_string();
@@ -60,11 +60,14 @@ pub(crate) fn hand_over<H: Host>(
         let why = format!("{} refused FAILOVER: {error}", input.master);
         return Err(Fault::retryable("refused", why));
     }
-    host.log(Level::Info, &format!("FAILOVER TO {} ({ready:?})", input.target));
-    let begin_ms = (!patient).then_some(BEGIN_MS);
+    let took_ms = host.now_ms() - sent_ms;
+    host.log(
+        Level::Info,
+        &format!("FAILOVER TO {}, {ready:?}, left in {took_ms} ms", input.target),
+    );
     if watch(cluster, input, begin_ms, limit_ms, host)? {
         gap.ms = Some(host.now_ms() - sent_ms);
-    } else if patient {
+    } else if begin_ms.is_none() {
         notes.push(format!("the server gave a handover up after {limit_ms} ms and rolled back"));
     }
     Ok(())

@@ -31,7 +31,7 @@ const FAILOVER: &str = "redis-failover";
 const REJOIN: &str = "redis-rejoin";
 const SETTLE: &str = "redis-settle";
 /// From the return of the old master to the end of the run that waits for it.
-const PAID_WITHIN: Duration = Duration::from_secs(60);
+const PAID_WITHIN: Duration = Duration::from_mins(1);
 const GATE: &str = "min-replicas-to-write";
 
 /// What begins the run.

@@ -9,6 +9,9 @@ use crate::workflow::plan::{Action, OnFailure, Trigger};
 const FAILOVER: &str = include_str!("../../../../../workflows/redis-failover.toml");
 const VERIFY: &str = include_str!("../../../../../workflows/verify-redis.toml");
 const DETECT: &str = include_str!("../../../../../workflows/detect-redis.toml");
+const REJOIN: &str = include_str!("../../../../../workflows/redis-rejoin.toml");
+const SETTLE: &str = include_str!("../../../../../workflows/redis-settle.toml");
+const SWITCHOVER: &str = include_str!("../../../../../workflows/redis-switchover.toml");
 const HELLO: &str = include_str!("../../../../../workflows/hello.toml");
 
 fn is_read(command: &str) -> bool {
@@ -30,6 +33,9 @@ fn plugin(commands: &[&str]) -> PluginFacts {
 fn library() -> Library {
     let workflows = [
         ("redis-failover", FAILOVER),
+        ("redis-rejoin", REJOIN),
+        ("redis-settle", SETTLE),
+        ("redis-switchover", SWITCHOVER),
         ("verify-redis", VERIFY),
         ("detect-redis", DETECT),
         ("hello", HELLO),
@@ -39,6 +45,13 @@ fn library() -> Library {
         ("redis-assess", plugin(&["PING", "INFO", "ROLE", "SENTINEL|MASTER", "SENTINEL|MYID"])),
         ("choose-replica", plugin(&["PING", "INFO", "ROLE"])),
         ("promote", plugin(&["INFO", "REPLICAOF", "CONFIG|REWRITE", "CONFIG|GET", "PUBLISH"])),
+        ("settle", plugin(&["INFO", "REPLICAOF", "PUBLISH"])),
+        ("switchover-plan", plugin(&["INFO", "CONFIG|GET"])),
+        ("switchover", plugin(&["INFO", "FAILOVER", "PUBLISH", "CLIENT|KILL"])),
+        ("fence", plugin(&["INFO", "CONFIG|SET", "CONFIG|REWRITE"])),
+        ("hold", plugin(&["INFO", "CONFIG|SET", "CONFIG|REWRITE", "CLIENT|KILL"])),
+        ("salvage", plugin(&["INFO", "CONFIG|SET", "BGSAVE"])),
+        ("rejoin", plugin(&["INFO", "REPLICAOF", "CONFIG|SET"])),
         ("verify-replication", plugin(&["INFO", "SENTINEL|SENTINELS", "SET", "WAIT"])),
         ("verify-orderbook", plugin(&["@read"])),
     ];
@@ -72,11 +85,16 @@ fn the_workflows_of_the_house_have_no_flaws() {
 fn the_failover_plan_is_what_the_file_says() {
     let plan = check("redis-failover", FAILOVER, &library()).expect("no flaws");
     let names: Vec<&str> = plan.steps().iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(names, ["assess", "confirm", "choose", "decide", "promote", "verify", "report"]);
+    let expected = [
+        "assess", "owed", "confirm", "choose", "decide", "fence", "debt", "promote", "settle",
+        "verify", "report",
+    ];
+    assert_eq!(names, expected);
     let promote = plan.step(plan.find("promote").expect("there"));
     assert!(promote.pivot && !promote.changes_nothing());
     assert_eq!(promote.on_failure, OnFailure::Fail);
-    assert_eq!(promote.needs, [StepId(1), StepId(2)]);
+    let needed = ["confirm", "choose", "debt"].map(|name| plan.find(name).expect("there"));
+    assert_eq!(promote.needs, needed);
     let verify = plan.step(plan.find("verify").expect("there"));
     assert_eq!(verify.timeout_ms, 120_000, "a child's own limit");
     let changing: Vec<&str> = plan
@@ -85,14 +103,19 @@ fn the_failover_plan_is_what_the_file_says() {
         .filter(|step| !step.changes_nothing())
         .map(|step| step.name.as_str())
         .collect();
-    assert_eq!(changing, ["promote", "verify"], "verify writes its canary");
+    let expected = ["owed", "fence", "debt", "promote", "settle", "verify"];
+    assert_eq!(changing, expected, "verify writes its canary");
     assert_eq!((plan.timeout_ms(), plan.cooldown_ms()), (Some(1_800_000), Some(600_000)));
     assert!(matches!(plan.triggers(), [Trigger::Webhook(_), Trigger::Watch(_)]));
-    assert_eq!(plan.graph().edge_count(), 11);
-    let plugins =
-        ["choose-replica", "promote", "redis-assess", "verify-orderbook", "verify-replication"];
-    assert_eq!(plan.plugins(), plugins);
-    assert_eq!(plan.children().keys().collect::<Vec<_>>(), [&"detect-redis", &"verify-redis"]);
+    assert_eq!(plan.graph().edge_count(), 22);
+    let plugins = plan.plugins();
+    assert!(plugins.contains(&"promote") && plugins.contains(&"salvage"), "{plugins:?}");
+    let children = ["detect-redis", "redis-rejoin", "redis-settle", "verify-redis"];
+    assert_eq!(plan.children().into_keys().collect::<Vec<_>>(), children);
+    let Action::Workflow(debt) = &plan.step(plan.find("debt").expect("there")).action else {
+        panic!("a workflow")
+    };
+    assert!(debt.detached, "it outlives the failover");
 }
 
 #[test]
