@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use baton_lab::crash::Blow;
 use baton_lab::crash::failover::Begun;
 use baton_lab::trader::{Habits, Route, Trader};
 use baton_lab::{Options, market, query, wait_until};
@@ -49,19 +50,15 @@ fn a_master_is_handed_over_under_load_and_back_and_nothing_is_lost() {
     assert_eq!((account.lost.len(), account.doubled.len()), (0, 0), "{account:?}");
 }
 
-#[test]
-fn g2_an_engine_killed_while_it_hands_over_goes_on_and_nothing_is_lost() {
-    let mut scene = Scene::new(Options::bondx(), Begun::ByAlert);
+/// The engine dies at its sixth change: five that tell how long one takes, then FAILOVER.
+fn killed_at(passing: &str) {
+    let blow = Blow::At(passing.parse().unwrap());
+    let mut scene = Scene::under(Options::bondx(), Begun::ByAlert, [blow]);
     let trader = trader(&scene);
     let id = scene.begin("redis-switchover", &json!({ "target": "" }));
-    // As soon as the command has been told of, whatever the server makes of it.
-    wait_until("it has been begun", SOON, || {
-        let run = scene.engine.get(&format!("/runs/{id}")).unwrap();
-        run.to_string().contains("FAILOVER TO")
-    })
-    .unwrap();
-    scene.engine.kill();
     let run = scene.end_of(&id);
+    assert_eq!(scene.engine.deaths(), 1);
+    assert!(run.to_string().contains("FAILOVER TO"), "{run:#}");
     let master = scene.assert_master(&run);
     assert_ne!(master, 0);
     let seen = trader.acked();
@@ -70,6 +67,16 @@ fn g2_an_engine_killed_while_it_hands_over_goes_on_and_nothing_is_lost() {
     let mut connection = query::connect(&scene.data(master).address(), None).unwrap();
     let account = history.account(&mut connection).unwrap();
     assert_eq!((account.lost.len(), account.doubled.len()), (0, 0), "{account:?}");
+}
+
+#[test]
+fn g2_an_engine_killed_before_the_handover_leaves_hands_over_when_it_is_back() {
+    killed_at("change:6:intended");
+}
+
+#[test]
+fn g2_an_engine_killed_behind_the_handover_finds_it_done_and_tells_the_sentinels() {
+    killed_at("change:6:after");
 }
 
 #[test]

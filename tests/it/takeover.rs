@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use baton_lab::crash::failover::{Begun, home};
-use baton_lab::crash::{Answered, Engine, Question};
+use baton_lab::crash::{Answered, Blow, Engine, Question};
 use baton_lab::probe::Probes;
 use baton_lab::trader::{Habits, Route, Trader};
 use baton_lab::wait::wait_for;
@@ -31,6 +31,15 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn new(options: Options, begun: Begun) -> Self {
+        Self::under(options, begun, [])
+    }
+
+    /// The same, with an engine that dies of these blows.
+    pub(super) fn under(
+        options: Options,
+        begun: Begun,
+        blows: impl IntoIterator<Item = Blow>,
+    ) -> Self {
         let lab = Lab::start(options).unwrap();
         let mut connection = query::connect(&lab.data()[0].address(), None).unwrap();
         market::fill(&mut connection, INSTRUMENTS, 1).unwrap();
@@ -39,7 +48,7 @@ impl Scene {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-cache");
         std::fs::create_dir_all(&cache).unwrap();
         let home = home(root, &binary(), &cache, &lab, begun).unwrap();
-        let engine = Engine::start(home, []).unwrap();
+        let engine = Engine::start(home, blows).unwrap();
         Self { engine, lab }
     }
 

@@ -22,14 +22,18 @@ use serde::{Deserialize, Serialize};
 /// Longest wait for a member, ms, connecting included.
 const TIMEOUT_MS: u32 = 300;
 
-/// How long one attempt waits, ms. Each one leaves a few lines in the journal.
-const WAIT_MS: u32 = 900_000;
+/// How long one attempt waits, ms. Each one leaves a few lines in the journal; but an
+/// engine that is restarted five times within one takes it for what kills it, and asks.
+const WAIT_MS: u32 = 120_000;
 
 /// Between two knocks at a node whose process is gone, ms.
 const KNOCK_MS: u32 = 50;
 
 /// After so long without a sign of it the knocks come less often, ms.
 const EAGER_MS: u64 = 60_000;
+
+/// Attempts that begin so eagerly: whoever restarts a node does it in the first minutes.
+const EAGER_ATTEMPTS: u32 = 5;
 
 /// Between two knocks then, and between two looks at all, ms.
 const PATIENT_MS: u32 = 1000;
@@ -49,7 +53,7 @@ pub struct Input {
     /// Its `min-replicas-to-write` without a fence; absent, null or negative: as the
     /// node or the others say.
     pub prior: Option<i64>,
-    /// How long to wait, ms; 900000 if absent.
+    /// How long to wait, ms; 120000 if absent.
     pub wait_ms: Option<u32>,
 }
 
@@ -163,13 +167,14 @@ impl<'a> Vigil<'a> {
             Fault::permanent("no-such-node", why)
         })?;
         let now_ms = host.now_ms();
+        let eager = host.context().attempt <= EAGER_ATTEMPTS;
         Ok(Self {
             cluster,
             node,
             stated: input.prior.filter(|it| *it >= 0),
             learned: None,
             until_ms: now_ms + u64::from(input.wait_ms.unwrap_or(WAIT_MS)),
-            eager_until_ms: now_ms + EAGER_MS,
+            eager_until_ms: if eager { now_ms + EAGER_MS } else { now_ms },
             left: false,
             alone_since_ms: None,
         })

@@ -87,6 +87,17 @@ fn a_master_that_hangs_is_left_one_fence_and_not_many() {
 }
 
 #[test]
+fn one_that_stays_away_is_knocked_at_less_often() {
+    let knocks = |attempt| {
+        let mut host = replaced().host();
+        host.context.attempt = attempt;
+        assert_eq!(Hold::run(input(30_000), &mut host).unwrap().outcome, Outcome::Waiting);
+        host.count_sent("CONFIG SET")
+    };
+    assert!(knocks(1) > 400 && knocks(EAGER_ATTEMPTS + 1) <= 31);
+}
+
+#[test]
 fn before_there_is_a_successor_nobody_is_fenced() {
     let mut host = Sim::killed().host();
     let output = Hold::run(input(10_000), &mut host).unwrap();
