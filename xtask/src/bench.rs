@@ -1,5 +1,7 @@
 //! Measurements; results go to `target/bench`.
 
+mod watch;
+
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -14,6 +16,8 @@ pub(crate) enum What {
     Step,
     /// What crash safety costs: steps, crowds, a long history, and restarts
     Journal,
+    /// What it costs to watch a real cluster ten and four times a second
+    Watch,
 }
 
 /// Our crates as in a release. What we depend on is optimised in `dev` already, so
@@ -30,12 +34,13 @@ const PROFILE: &[&str] = &[
 /// # Errors
 /// When it does not build, does not end well, or leaves no result.
 pub(crate) fn bench(root: &Path, what: What) -> Result<()> {
+    let folder = root.join("target/bench");
+    std::fs::create_dir_all(&folder)?;
     let name = match what {
         What::Step => "step",
         What::Journal => "journal",
+        What::Watch => return watch::bench(root, &folder.join("watch.json"), PROFILE),
     };
-    let folder = root.join("target/bench");
-    std::fs::create_dir_all(&folder)?;
     let file = folder.join(format!("{name}.json"));
     // All of the workspace, so that features are unified as everywhere else.
     let mut arguments = vec!["bench", "--workspace", "--bench", name, "--profile", "dev"];
