@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod grants;
+mod hint;
+mod kept;
 mod replay;
 mod resp;
 mod servers;
@@ -18,7 +20,7 @@ use baton_core::workflow::plan::RedisGrant;
 use futures::future::BoxFuture;
 
 use super::table::names;
-use super::{Auth, Cluster, Clusters, Keeper, Mode, State, View, class};
+use super::{Auth, Cluster, Clusters, Keeper, Kept, Mode, State, View, class};
 use crate::guest::Caller;
 use crate::guest::wit::redis::{Error, Host as _, Reply, Request};
 use crate::host::{Context, Durable, Wall, WallError};
@@ -141,10 +143,20 @@ impl Attempt {
         let journal = Arc::new(journal);
         let wall: Arc<dyn Wall> = Arc::clone(&journal) as Arc<dyn Wall>;
         Self {
-            state: State::new(Arc::new(Clusters::new(vec![cluster], &Keeper::new(None)).unwrap())),
+            state: State::new(
+                Arc::new(Clusters::new(vec![cluster], &Keeper::new(None)).unwrap()),
+                None,
+            ),
             caller: Caller::new(Arc::new(context), grants.into(), wall, Tape::new(taping)),
             journal,
         }
+    }
+
+    /// On connections that outlive it.
+    fn keeping(cluster: Cluster, grants: Vec<RedisGrant>, kept: &Arc<Kept>) -> Self {
+        let mut attempt = Self::new(cluster, grants);
+        attempt.state.kept = Some(Arc::clone(kept));
+        attempt
     }
 
     fn view(&mut self) -> View<'_> {

@@ -66,6 +66,11 @@ impl Server {
         self.signal(rustix::process::Signal::STOP);
     }
 
+    /// SIGCONT.
+    pub(super) fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
     /// SIGKILL, and gone when this returns.
     pub(super) fn kill(&mut self) {
         self.child.kill().unwrap();
