@@ -27,10 +27,8 @@ async fn attempt(
 /// The server's number of the connection that an attempt is given.
 async fn number(address: &str, kept: &Arc<Kept>) -> i64 {
     let answer = attempt(address, kept, &["CLIENT ID"]).await.remove(0).unwrap();
-    match answer[0][0] {
-        Node::Integer(number) => number,
-        ref other => panic!("{other:?}"),
-    }
+    let Node::Integer(number) = answer[0][0] else { panic!("{answer:?}") };
+    number
 }
 
 #[tokio::test]
