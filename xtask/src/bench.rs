@@ -1,5 +1,7 @@
 //! Measurements; results go to `target/bench`.
 
+mod watch;
+
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -19,6 +21,8 @@ pub(crate) enum What {
     Journal,
     /// Sentinel alone and Baton: a master killed, hanging, and handed over
     Failover,
+    /// What it costs to watch a real cluster ten and four times a second
+    Watch,
 }
 
 /// Our crates as in a release. What we depend on is optimised in `dev` already, so
@@ -35,13 +39,14 @@ const PROFILE: &[&str] = &[
 /// # Errors
 /// When it does not build, does not end well, or leaves no result.
 pub(crate) fn bench(root: &Path, what: What, rounds: u32, min_replicas: u32) -> Result<()> {
+    let folder = root.join("target/bench");
+    std::fs::create_dir_all(&folder)?;
     let name = match what {
         What::Failover => return failover(root, rounds, min_replicas),
         What::Step => "step",
         What::Journal => "journal",
+        What::Watch => return watch::bench(root, &folder.join("watch.json"), PROFILE),
     };
-    let folder = root.join("target/bench");
-    std::fs::create_dir_all(&folder)?;
     let file = folder.join(format!("{name}.json"));
     // All of the workspace, so that features are unified as everywhere else.
     let mut arguments = vec!["bench", "--workspace", "--bench", name, "--profile", "dev"];

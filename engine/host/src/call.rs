@@ -21,9 +21,15 @@ use crate::trap::{self, Given, Phase, Stop};
 /// What a guest returned.
 type Returned = Result<String, wit::types::Fault>;
 
-/// Runs `attempt` to its end.
-pub(crate) async fn run(host: &Inner, attempt: Attempt, tape: Tape, wall: Arc<dyn Wall>) -> Ended {
-    live(host, attempt, tape, wall)
+/// Runs `attempt` to its end, on connections of its own or on `kept` ones.
+pub(crate) async fn run(
+    host: &Inner,
+    attempt: Attempt,
+    tape: Tape,
+    wall: Arc<dyn Wall>,
+    kept: Option<Arc<redis::Kept>>,
+) -> Ended {
+    live(host, attempt, tape, wall, kept)
         .await
         .unwrap_or_else(|fault| Ended { end: End::Fault(fault), heard: Vec::new() })
 }
@@ -35,6 +41,7 @@ async fn live(
     attempt: Attempt,
     tape: Tape,
     wall: Arc<dyn Wall>,
+    kept: Option<Arc<redis::Kept>>,
 ) -> Result<Ended, Fault> {
     if !Engine::same(attempt.plugin.exports().engine(), &host.engine) {
         return Err(Fault::permanent("internal", "the plugin was loaded by another host"));
@@ -58,7 +65,7 @@ async fn live(
         limiter: Limiter::new(host.memory_bytes_max),
         caller: Caller::new(Arc::clone(&context), attempt.grants, wall, tape),
         log: log::State::default(),
-        redis: redis::State::new(Arc::clone(&host.clusters)),
+        redis: redis::State::new(Arc::clone(&host.clusters), kept),
         outside: Arc::clone(&host.outside),
     };
     let mut store = Store::new(&host.engine, data);
@@ -77,7 +84,10 @@ async fn live(
     let data = store.data_mut();
     let end = match returned {
         Ok(Ok(returned)) => match data.caller.end() {
-            Ok(()) => finish(&context.step, returned).map_or_else(End::Fault, End::Output),
+            Ok(()) => {
+                data.redis.give_back();
+                finish(&context.step, returned).map_or_else(End::Fault, End::Output)
+            }
             Err(divergence) => End::Diverged(divergence),
         },
         Ok(Err(error)) => match error.downcast_ref() {

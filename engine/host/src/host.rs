@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
-use crate::capability::redis::{Cluster, Clusters, Keeper};
+use crate::capability::redis::{self, Cluster, Clusters, Hints, Keeper};
 use crate::capability::{Outside, exec, http, probe};
 use crate::guest::Reachable;
 use crate::plugin::{self, Cache, Plugin};
@@ -49,6 +49,10 @@ pub struct Options {
 /// Runs plugins.
 #[derive(Clone)]
 pub struct Host(Arc<Inner>);
+
+/// Connections that outlive an attempt. Whoever looks over and over keeps one.
+#[derive(Clone, Default)]
+pub struct Kept(Arc<redis::Kept>);
 
 /// What a plugin says of itself, and what the host saw of it.
 #[derive(Clone, Debug)]
@@ -274,13 +278,25 @@ impl Host {
     /// Runs one attempt to its end. Dropping the future ends the attempt.
     pub async fn run(&self, mut attempt: Attempt, wall: Arc<dyn Wall>) -> Ended {
         let taping = std::mem::replace(&mut attempt.taping, Taping::Off);
-        call::run(&self.0, attempt, Tape::new(taping), wall).await
+        call::run(&self.0, attempt, Tape::new(taping), wall, None).await
+    }
+
+    /// The same for one of many that only look: connections are taken from `kept`, and
+    /// go back there where nothing but plain reads was said on them.
+    pub async fn look(&self, attempt: Attempt, wall: Arc<dyn Wall>, kept: &Kept) -> Ended {
+        call::run(&self.0, attempt, Tape::new(Taping::Off), wall, Some(Arc::clone(&kept.0))).await
+    }
+
+    /// Listens to the Sentinels of a cluster for as long as what it gives lives; none if
+    /// baton.toml has no such cluster. Needs a tokio runtime.
+    pub fn hints(&self, cluster: &str) -> Option<Hints> {
+        self.0.clusters.hints(cluster)
     }
 
     /// Runs one attempt on a tape and nothing else: no world is behind it. A guest that
     /// asks for more than the tape holds ends with a [`Divergence`].
     pub async fn rehearse(&self, attempt: Attempt, entries: Vec<Arc<TapeEntry>>) -> Ended {
-        call::run(&self.0, attempt, Tape::rehearsal(entries), Arc::new(Nowhere)).await
+        call::run(&self.0, attempt, Tape::rehearsal(entries), Arc::new(Nowhere), None).await
     }
 }
 

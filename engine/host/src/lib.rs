@@ -20,8 +20,8 @@ mod trap;
 
 pub use capability::redis::is_read as redis_is_read;
 pub use host::{
-    Attempt, Context, Done, Durable, End, Ended, Host, Info, LoadError, Options, TAPE_VERSION,
-    Wall, WallError,
+    Attempt, Context, Done, Durable, End, Ended, Host, Info, Kept, LoadError, Options,
+    TAPE_VERSION, Wall, WallError,
 };
 pub use plugin::Plugin;
 pub use tape::Divergence;

@@ -70,6 +70,19 @@ pub(crate) const REPLY_NODES_MAX: usize = 500_000;
 pub(crate) const LINE_BYTES_MAX: usize = 64 * 1024;
 /// Longest time that one call may wait for a member.
 pub(crate) const CALL_TIMEOUT_MS_MAX: u32 = 600_000;
+/// To connect to a Sentinel and log in, for its events.
+pub(crate) const HINT_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// From one sign of life to the next, where a Sentinel has no events to tell.
+pub(crate) const HINT_PING_EVERY: Duration = Duration::from_secs(2);
+/// Without any sign of life a Sentinel's connection is given up: two missed answers.
+pub(crate) const HINT_SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Before a Sentinel is connected to again, at first.
+pub(crate) const HINT_PAUSE_MIN: Duration = Duration::from_millis(250);
+/// The same, at last: a Sentinel that is down for a day is knocked at 8,000 times.
+pub(crate) const HINT_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long a watch may go on using one connection: what a new one would meet is met
+/// within this time.
+pub(crate) const KEPT_AGE_MAX: Duration = Duration::from_secs(30);
 /// A request as the journal and people see it.
 pub(crate) const REQUEST_TEXT_BYTES_MAX: usize = 200;
 /// The questions of one call as a tape shows them: a line a command.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_core::run::event::Outcome;
+use baton_host::Kept;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::json;
@@ -63,10 +64,11 @@ impl Doctor {
         let file = config.paths.workflows.join(format!("{WORKFLOW}.toml"));
         let (library, name) = load::around(&file, &config, &plugins)?;
         let plan = load::checked(&library, &name, out)?;
+        let params = json!({ "cluster": self.cluster });
         let sign = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         sign.set_message(format!("examining {}", self.cluster));
         sign.enable_steady_tick(FRAME);
-        let looked = look(&plan, &json!({ "cluster": self.cluster }), &host, &plugins.loaded).await;
+        let looked = look(&plan, &params, &host, &plugins.loaded, &Kept::default()).await;
         sign.finish_and_clear();
         let (outcome, output) = looked.map_err(Failure::new)?;
         if outcome != Outcome::Succeeded {

@@ -15,13 +15,14 @@ use baton_core::run::fault::Fault;
 use baton_core::run::{Effect, Invocation, Phase, RULES_VERSION, Run, Taping, apply, outstanding};
 use baton_core::workflow::plan::Plan;
 use baton_core::{Json, Millis};
-use baton_host::{Attempt, Context, Durable, Host, Plugin, Wall, WallError};
+use baton_host::{Attempt, Context, Durable, Host, Kept, Plugin, Wall, WallError};
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
 use super::Clock;
 
-/// Runs a read-only plan once, in memory, and gives its outcome and output.
+/// Runs a read-only plan once, in memory, on connections that are kept for the next
+/// time, and gives its outcome and output.
 ///
 /// # Errors
 /// In words, if the plan asks for what only a journaled run can have.
@@ -30,6 +31,7 @@ pub async fn look(
     params: &Json,
     host: &Host,
     plugins: &BTreeMap<String, Plugin>,
+    kept: &Kept,
 ) -> Result<(Outcome, Arc<Json>), String> {
     let trigger = Trigger {
         kind: TriggerKind::Watch,
@@ -38,6 +40,7 @@ pub async fn look(
         evidence: Arc::new(Json::Null),
     };
     let mut shell = Shell::begin(plan, params, trigger, host, plugins)?;
+    shell.kept = Some(kept.clone());
     loop {
         if let Phase::Closed { outcome, output, .. } = shell.run.phase() {
             return Ok((*outcome, Arc::clone(output)));
@@ -57,6 +60,8 @@ pub(super) struct Shell<'e> {
     host: &'e Host,
     plugins: &'e BTreeMap<String, Plugin>,
     pub(super) run: Run,
+    /// Connections of looks before this one.
+    kept: Option<Kept>,
     clock: Clock,
     working: JoinSet<(AttemptId, Result<Json, Fault>)>,
 }
@@ -87,7 +92,7 @@ impl<'e> Shell<'e> {
         let mut clock = Clock::default();
         let at = clock.now();
         let run = fold(plan, None, &Event::Begun { at, begun })?;
-        Ok(Self { plan, host, plugins, run, clock, working: JoinSet::new() })
+        Ok(Self { plan, host, plugins, run, kept: None, clock, working: JoinSet::new() })
     }
 
     pub(super) fn now(&mut self) -> Millis {
@@ -157,11 +162,15 @@ impl<'e> Shell<'e> {
             done: Vec::new(),
         };
         let timeout = Duration::from_millis(timeout_ms);
-        let host = self.host.clone();
+        let (host, kept) = (self.host.clone(), self.kept.clone());
         self.working.spawn(async move {
             let (input, taping) = (Arc::new(input), Taping::Off);
             let work = Attempt { plugin, context, input, grants: *grants, timeout, taping };
-            (attempt, host.run(work, Arc::new(Closed)).await.end.into_result())
+            let ended = match &kept {
+                Some(kept) => host.look(work, Arc::new(Closed), kept).await,
+                None => host.run(work, Arc::new(Closed)).await,
+            };
+            (attempt, ended.end.into_result())
         });
         Ok(true)
     }

@@ -13,7 +13,8 @@ use baton_core::expression::Scope;
 use baton_core::run::event::{Outcome, Trigger, TriggerKind};
 use baton_core::workflow::plan::{self, Plan};
 use baton_core::{Json, Millis};
-use baton_host::{Host, Plugin};
+use baton_host::capability::redis::Hints;
+use baton_host::{Host, Kept, Plugin};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -21,6 +22,10 @@ use super::{Admission, Begin, BeginError, Handle, look};
 
 /// When a verdict that still holds begins another run, for a workflow without cool-down.
 const REARM_MS: Millis = 60_000;
+
+/// From an event to the look: a Sentinel tells of a death in several events at once, and
+/// one that is out of its mind makes nobody look more often than the shortest `every`.
+const HINT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Starts every watch of `plans`; dropping a handle's task ends it.
 pub fn start(
@@ -34,7 +39,15 @@ pub fn start(
     for (workflow, plan) in plans {
         for trigger in plan.triggers() {
             if let plan::Trigger::Watch(watch) = trigger {
+                let hints = watch.hint.as_deref().and_then(|cluster| {
+                    let hints = host.hints(cluster);
+                    if hints.is_none() {
+                        tracing::warn!(workflow, cluster, "its watch has a hint from a cluster that baton.toml does not have: it looks by the clock alone");
+                    }
+                    hints
+                });
                 let watcher = Watcher {
+                    hints,
                     workflow: workflow.clone(),
                     rearm: Duration::from_millis(plan.cooldown_ms().unwrap_or(REARM_MS)),
                     fired: None,
@@ -42,6 +55,7 @@ pub fn start(
                     handle: handle.clone(),
                     host: host.clone(),
                     plugins: Arc::clone(&plugins),
+                    kept: Kept::default(),
                     trouble: None,
                 };
                 tasks.push(tokio::spawn(watcher.watch()));
@@ -51,12 +65,24 @@ pub fn start(
     tasks
 }
 
+/// Never ends where nobody listens.
+async fn heard(hints: Option<&Hints>) {
+    match hints {
+        Some(hints) => hints.heard().await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Watcher {
     workflow: String,
     watch: plan::Watch,
     handle: Handle,
     host: Host,
     plugins: Arc<BTreeMap<String, Plugin>>,
+    /// Connections from one look to the next.
+    kept: Kept,
+    /// Events that make it look at once.
+    hints: Option<Hints>,
     /// How long a verdict must go on holding to fire again.
     rearm: Duration,
     /// When it fired for the verdict that holds now.
@@ -72,7 +98,14 @@ impl Watcher {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut held: u32 = 0;
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = heard(self.hints.as_ref()) => {
+                    // A flood of events is still one look at a time.
+                    tokio::time::sleep(HINT_PAUSE).await;
+                    ticks.reset();
+                }
+            }
             match self.look().await {
                 Ok(Some(output)) => {
                     held = held.saturating_add(1);
@@ -99,7 +132,8 @@ impl Watcher {
     async fn look(&self) -> Result<Option<Arc<Json>>, String> {
         let with =
             self.watch.with.render(&Scope::new()).map_err(|error| format!("with: {error}"))?;
-        let (outcome, output) = look(&self.watch.plan, &with, &self.host, &self.plugins).await?;
+        let (outcome, output) =
+            look(&self.watch.plan, &with, &self.host, &self.plugins, &self.kept).await?;
         if outcome != Outcome::Succeeded {
             return Err(format!("detection ended {}", outcome.as_str()));
         }

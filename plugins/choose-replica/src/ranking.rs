@@ -142,18 +142,13 @@ impl Field<'_> {
         if node.is_master() {
             return "already promoted, of the same history".into();
         }
-        let mut text = format!(
-            "same history, offset {}, {} bytes behind the furthest seen",
+        let priority = node.priority.map_or_else(String::new, |it| format!(", priority {it}"));
+        let zone = if self.is_beside_the_dead(node) { ", in the dead master's zone" } else { "" };
+        format!(
+            "same history, offset {}, {} bytes behind the furthest seen{priority}{zone}",
             node.offset.unwrap_or(0),
             self.behind(node).unwrap_or(0)
-        );
-        if let Some(priority) = node.priority {
-            text.push_str(&format!(", priority {priority}"));
-        }
-        if self.is_beside_the_dead(node) {
-            text.push_str(", in the dead master's zone");
-        }
-        text
+        )
     }
 
     fn loss(&self, node: &Node) -> Option<String> {

@@ -2,4 +2,5 @@
 
 mod choice;
 mod evidence;
+mod hints;
 mod scene;

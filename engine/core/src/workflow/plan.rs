@@ -224,6 +224,8 @@ pub struct Watch {
     pub when: Condition,
     /// How many looks in a row it must hold.
     pub times: u32,
+    /// A cluster whose Sentinels' events make it look at once.
+    pub hint: Option<String>,
     /// Params of the run it starts; sees `output`.
     pub params: Template,
 }

@@ -85,7 +85,6 @@ fn judge_unreached(look: &Look, master: &Node, patience: Patience) -> Judgement 
 fn doubt(look: &Look, address: &str, sentinels: Vote) -> Option<String> {
     let all = look.sentinels.len();
     match sentinels {
-        Vote::Dead => None,
         Vote::Alive => Some(format!(
             "only {} of {all} Sentinels take it for down, and most hear it",
             taking_for_down(look, address)
@@ -97,7 +96,7 @@ fn doubt(look: &Look, address: &str, sentinels: Vote) -> Option<String> {
         Vote::Mute if !is_majority_side(look, address) => Some(
             "we reach no more than half of the other members: it may be us who are cut off".into(),
         ),
-        Vote::Mute => None,
+        Vote::Dead | Vote::Mute => None,
     }
 }
 

@@ -1,22 +1,33 @@
 //! The reply of INFO.
 
 use super::Value;
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Fields of an INFO reply. Values keep their text.
+///
+/// The text stays whole and fields are places in it: a plugin that looks many times a
+/// second reads a few of two hundred.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Info(BTreeMap<String, String>);
+pub struct Info {
+    text: String,
+    /// Name and value, in the order of their coming.
+    fields: Vec<(Range<usize>, Range<usize>)>,
+}
 
 impl Info {
     /// Reads `name:value` lines; headings and rubbish are passed over.
     pub fn parse(text: &str) -> Self {
-        Self(
-            text.lines()
-                .filter(|line| !line.starts_with('#'))
-                .filter_map(|line| line.trim_end().split_once(':'))
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-        )
+        let mut info = Self { text: text.to_owned(), fields: Vec::new() };
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            let field = line.trim_end();
+            if let Some(colon) = field.find(':').filter(|_| !field.starts_with('#')) {
+                let end = start + field.len();
+                info.fields.push((start..start + colon, start + colon + 1..end));
+            }
+            start += line.len();
+        }
+        info
     }
 
     /// From a reply; none where it is an error or no text.
@@ -26,7 +37,9 @@ impl Info {
 
     /// A field's text.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        // The last one counts, as where a later reply says it again.
+        let mut fields = self.fields.iter().rev();
+        fields.find(|(it, _)| self.text[it.clone()] == *name).map(|(_, it)| &self.text[it.clone()])
     }
 
     /// A field's number.
@@ -41,12 +54,15 @@ impl Info {
 
     /// Takes in the fields of another reply.
     pub fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
+        let behind = self.text.len();
+        let moved = |it: Range<usize>| it.start + behind..it.end + behind;
+        self.text.push_str(&other.text);
+        self.fields.extend(other.fields.into_iter().map(|(name, it)| (moved(name), moved(it))));
     }
 
-    /// Fields in the order of their names.
+    /// Fields in the order of their coming.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.fields.iter().map(|(name, it)| (&self.text[name.clone()], &self.text[it.clone()]))
     }
 }
 
@@ -63,5 +79,13 @@ mod tests {
         assert_eq!(info.int("slave_repl_offset"), Some(42));
         assert_eq!(info.get("master_host"), Some("::1"));
         assert_eq!(info.iter().count(), 3);
+        let mut both = Info::parse("no newline at the end:é");
+        both.extend(info);
+        both.extend(Info::parse("role:master\n:nameless\n"));
+        assert_eq!(
+            (both.get("role"), both.get("no newline at the end")),
+            (Some("master"), Some("é"))
+        );
+        assert_eq!((both.get(""), both.get("slave_repl_offset")), (Some("nameless"), Some("42")));
     }
 }

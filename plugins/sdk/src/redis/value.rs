@@ -163,7 +163,35 @@ impl Value {
 
     /// The value of a key, in a map or flat list.
     pub fn field(&self, name: &str) -> Option<&Self> {
-        self.pairs().into_iter().find(|(key, _)| key.text().as_deref() == Some(name)).map(|it| it.1)
+        match self {
+            Self::Map(pairs) => pairs.iter().find(|(key, _)| key.is_text(name)).map(|it| &it.1),
+            Self::List(items) => {
+                items.chunks_exact(2).find(|pair| pair[0].is_text(name)).map(|pair| &pair[1])
+            }
+            Self::Null
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Double(_)
+            | Self::Bulk(_)
+            | Self::Simple(_)
+            | Self::Error(_)
+            | Self::BigNumber(_) => None,
+        }
+    }
+
+    fn is_text(&self, text: &str) -> bool {
+        match self {
+            Self::Bulk(bytes) => bytes == text.as_bytes(),
+            Self::Simple(it) => it == text,
+            Self::Null
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Double(_)
+            | Self::Error(_)
+            | Self::BigNumber(_)
+            | Self::List(_)
+            | Self::Map(_) => self.text().is_some_and(|it| it == text),
+        }
     }
 
     /// The text of a key, in a map or flat list.

@@ -110,6 +110,7 @@ impl Checker<'_> {
             every_ms: watch.every.as_ref()?.value,
             when: when.ok()??,
             times: watch.times.as_ref().map_or(1, |times| times.value),
+            hint: watch.hint.as_ref().map(|cluster| cluster.value.clone()),
             params: params?,
         })
     }

@@ -50,6 +50,8 @@ pub(in crate::workflow) struct WatchDoc {
     pub(in crate::workflow) with: Option<Literal>,
     pub(in crate::workflow) every: Option<At<Millis>>,
     pub(in crate::workflow) times: Option<At<u32>>,
+    /// `hint = { cluster = "…" }`
+    pub(in crate::workflow) hint: Option<Text>,
 }
 
 #[derive(Clone, Copy)]
@@ -145,10 +147,20 @@ impl WatchDoc {
             with: fields.table("with", reader),
             every: fields.duration("every", EVERY_MS_MIN, reader),
             times: fields.count("times", 1..=TIMES_MAX, reader),
+            hint: hint(fields, reader),
         };
         fields.require("workflow", "workflow = \"detect-redis\"", reader);
         fields.require("every", "every = \"250ms\"", reader);
         fields.require("when", "when = \"output.verdict == 'dead'\"", reader);
         read
     }
+}
+
+fn hint(parent: &mut Fields<'_, '_>, reader: &mut Reader<'_>) -> Option<Text> {
+    let value = parent.take("hint")?;
+    let mut fields = Fields::of(value, "hint", "`hint`", reader)?;
+    let cluster = fields.text("cluster", reader);
+    fields.require("cluster", "hint = { cluster = \"bondx\" }", reader);
+    fields.finish(reader);
+    cluster
 }

@@ -4,7 +4,8 @@
 //! the next call opens another.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -28,6 +29,7 @@ pub(super) struct Connection {
     address: String,
     stream: Box<dyn Stream>,
     reader: Reader,
+    opened: Instant,
 }
 
 impl Connection {
@@ -38,8 +40,19 @@ impl Connection {
         kind: MemberKind,
         deadline: Instant,
     ) -> Result<Self, Error> {
+        Self::open_as(known, address, kind, known.cluster.resp, deadline).await
+    }
+
+    /// The same in a protocol version of the caller's choice.
+    pub(super) async fn open_as(
+        known: &Known,
+        address: &str,
+        kind: MemberKind,
+        resp: u8,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
         let mut connection = Self::connect(known, address, deadline).await?;
-        timeout_at(deadline, connection.log_in(auth_of(known, kind), known.cluster.resp))
+        timeout_at(deadline, connection.log_in(auth_of(known, kind), resp))
             .await
             .unwrap_or_else(|_| Err(silent(address, "the log-in")))?;
         Ok(connection)
@@ -62,7 +75,12 @@ impl Connection {
             timeout_at(deadline, secured(known, address, stream)).await.unwrap_or_else(|_| {
                 Err(silent(address, "the TLS handshake (check `tls` of the cluster)"))
             })?;
-        Ok(Self { address: address.to_owned(), stream, reader: Reader::default() })
+        Ok(Self {
+            address: address.to_owned(),
+            stream,
+            reader: Reader::default(),
+            opened: Instant::now(),
+        })
     }
 
     async fn log_in(&mut self, auth: &Auth, resp: u8) -> Result<(), Error> {
@@ -174,10 +192,56 @@ impl Connection {
         heard.and(sent).map_err(|broken| self.broken(&broken))
     }
 
+    /// Subscribes to `channels` and tells of each message, for as long as any come; gives
+    /// why that ended. A server that says nothing is asked for a sign of life, so that a
+    /// connection whose other end is gone is noticed.
+    pub(super) async fn listen(
+        mut self,
+        channels: &[&str],
+        mut told: impl FnMut(&[Node]),
+    ) -> Error {
+        let Self { stream, reader, .. } = &mut self;
+        let (mut source, mut sink) = tokio::io::split(stream);
+        let heard = Mutex::new(Instant::now());
+        let ears = async {
+            loop {
+                let message = reader.reply(&mut source, &mut Budget::new()).await?;
+                *heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                if let [Node::Error(text)] = message.as_slice() {
+                    return Err::<(), _>(Broken::Protocol(format!("it answers {text}")));
+                }
+                told(&message);
+            }
+        };
+        let mouth = async {
+            let words = ["PSUBSCRIBE"].iter().chain(channels);
+            let words: Vec<Vec<u8>> = words.map(|word| word.as_bytes().to_vec()).collect();
+            sink.write_all(&encode([words.as_slice()].into_iter())).await?;
+            loop {
+                tokio::time::sleep(limits::HINT_PING_EVERY).await;
+                let since = heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+                if since > limits::HINT_SILENCE_MAX {
+                    let silent = io::Error::new(io::ErrorKind::TimedOut, "no sign of life");
+                    return Err::<(), _>(Broken::Io(silent));
+                }
+                sink.write_all(b"*1\r\n$4\r\nPING\r\n").await?;
+            }
+        };
+        let ended = tokio::select! { ended = ears => ended, ended = mouth => ended };
+        let broken = ended.err().unwrap_or(Broken::Closed);
+        self.broken(&broken)
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
     /// Whether it is still there, as far as can be known without asking: a server
     /// that closed an idle connection is not asked on it.
-    pub(super) fn is_open(&mut self) -> bool {
+    pub(super) async fn is_open(&mut self) -> bool {
         let mut byte = [0];
+        // What has come since it was used last is seen once the reactor has looked.
+        tokio::task::yield_now().await;
         // Bytes that nobody asked for (a reply that came too late) mean that
         // question and answer no longer match.
         !self.reader.has_rest() && self.stream.read(&mut byte).now_or_never().is_none()

@@ -12,7 +12,9 @@ mod cluster;
 mod connection;
 mod glob;
 mod grant;
+mod hint;
 mod host;
+mod kept;
 mod keys;
 mod lineage;
 mod outcome;
@@ -35,6 +37,7 @@ use wasmtime::component::{HasData, Linker};
 use crate::capability::tls;
 use crate::guest::{Caller, wit};
 use connection::Connection;
+pub(crate) use kept::Kept;
 pub(crate) use lineage::Keeper;
 use lineage::Lineage;
 use session::Session;
@@ -43,6 +46,7 @@ pub use crate::capability::secret::Secret;
 pub use crate::capability::tls::Tls;
 pub use class::is_read;
 pub use cluster::{Auth, Cluster, Mode};
+pub use hint::Hints;
 
 /// A cluster of baton.toml, its certificates read, and its past.
 pub(crate) struct Known {
@@ -71,6 +75,11 @@ impl Clusters {
             .map(Self)
     }
 
+    /// Ears at the Sentinels of a cluster.
+    pub(crate) fn hints(&self, name: &str) -> Option<Hints> {
+        Some(Hints::of(&self.find(name)?))
+    }
+
     fn find(&self, name: &str) -> Option<Arc<Known>> {
         self.0.iter().find(|known| known.cluster.name == name).cloned()
     }
@@ -82,6 +91,8 @@ impl Clusters {
 struct Held {
     connection: Option<Connection>,
     session: Session,
+    /// Something was said on it that a later attempt must not inherit.
+    marked: bool,
 }
 
 type Slot = Arc<Mutex<Held>>;
@@ -91,16 +102,38 @@ pub(crate) struct State {
     clusters: Arc<Clusters>,
     /// By cluster and address.
     slots: HashMap<(String, String), Slot>,
+    /// Where its connections come from and go to, if they outlive it.
+    kept: Option<Arc<Kept>>,
 }
 
 impl State {
-    pub(crate) fn new(clusters: Arc<Clusters>) -> Self {
-        Self { clusters, slots: HashMap::new() }
+    pub(crate) fn new(clusters: Arc<Clusters>, kept: Option<Arc<Kept>>) -> Self {
+        Self { clusters, slots: HashMap::new(), kept }
     }
 
     fn slot(&mut self, cluster: &str, address: &str) -> Slot {
-        let key = (cluster.to_owned(), address.to_owned());
-        Arc::clone(self.slots.entry(key).or_default())
+        let place = (cluster.to_owned(), address.to_owned());
+        if let Some(slot) = self.slots.get(&place) {
+            return Arc::clone(slot);
+        }
+        let connection = self.kept.as_ref().and_then(|kept| kept.take(&place));
+        let slot = Slot::new(Mutex::new(Held { connection, ..Held::default() }));
+        self.slots.insert(place, Arc::clone(&slot));
+        slot
+    }
+
+    /// The guest has returned: what is as good as new is kept.
+    pub(crate) fn give_back(&mut self) {
+        let Some(kept) = &self.kept else { return };
+        for (place, slot) in self.slots.drain() {
+            // Between calls nobody holds it.
+            if let Ok(mut held) = slot.try_lock()
+                && !held.marked
+                && let Some(connection) = held.connection.take()
+            {
+                kept.put(place, connection);
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::{Connection, auth_of, silent};
 use super::grant::{Command, Pipeline};
+use super::kept::leaves_no_trace;
 use super::outcome::outcomes;
 use super::{Held, Known, resp, secret};
 use crate::guest::wit::redis::{Error, ErrorKind, MemberKind, Node};
@@ -46,8 +47,14 @@ pub(super) async fn send(
     in_doubt(again.iter().filter_map(known_as))?;
     let fresh: Vec<Call> = fresh.into_iter().cloned().collect();
     let mut slot = slot.lock().await;
+    slot.marked |= !pipeline.commands.iter().all(leaves_no_trace);
     let address = &pipeline.address;
-    let kept = slot.connection.take().and_then(|mut kept| kept.is_open().then_some(kept));
+    let mut kept = slot.connection.take();
+    if let Some(connection) = &mut kept
+        && !connection.is_open().await
+    {
+        kept = None;
+    }
     let ahead = kept.is_none() && only_settings(&pipeline.commands);
     let mut connection = if let Some(connection) = kept {
         connection

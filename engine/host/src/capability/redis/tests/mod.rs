@@ -3,6 +3,8 @@
 
 mod ahead;
 mod grants;
+mod hint;
+mod kept;
 mod replay;
 mod resp;
 mod servers;
@@ -19,7 +21,7 @@ use baton_core::workflow::plan::{Grants, RedisGrant};
 use futures::future::BoxFuture;
 
 use super::table::names;
-use super::{Auth, Cluster, Clusters, Keeper, Mode, State, View, class};
+use super::{Auth, Cluster, Clusters, Keeper, Kept, Mode, State, View, class};
 use crate::guest::Caller;
 use crate::guest::wit::redis::{Error, Host as _, Reply, Request};
 use crate::host::{Context, Durable, Wall, WallError};
@@ -142,7 +144,10 @@ impl Attempt {
         let journal = Arc::new(journal);
         let wall: Arc<dyn Wall> = Arc::clone(&journal) as Arc<dyn Wall>;
         Self {
-            state: State::new(Arc::new(Clusters::new(vec![cluster], &Keeper::new(None)).unwrap())),
+            state: State::new(
+                Arc::new(Clusters::new(vec![cluster], &Keeper::new(None)).unwrap()),
+                None,
+            ),
             caller: Caller::new(
                 Arc::new(context),
                 Grants { redis: grants, ..Grants::default() },
@@ -151,6 +156,13 @@ impl Attempt {
             ),
             journal,
         }
+    }
+
+    /// On connections that outlive it.
+    fn keeping(cluster: Cluster, grants: Vec<RedisGrant>, kept: &Arc<Kept>) -> Self {
+        let mut attempt = Self::new(cluster, grants);
+        attempt.state.kept = Some(Arc::clone(kept));
+        attempt
     }
 
     fn view(&mut self) -> View<'_> {

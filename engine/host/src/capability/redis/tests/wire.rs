@@ -164,7 +164,7 @@ async fn a_connection_closed_while_idle_is_opened_anew_by_the_next_call() {
     // Its end of the connection is closed; wait until ours knows.
     let deadline = Instant::now() + Duration::from_secs(10);
     let slot = attempt.state.slot("bondx", &server.address);
-    while slot.lock().await.connection.as_mut().unwrap().is_open() {
+    while slot.lock().await.connection.as_mut().unwrap().is_open().await {
         assert!(Instant::now() < deadline);
         tokio::task::yield_now().await;
     }
