@@ -21,7 +21,7 @@ pub(crate) fn examine(seen: &Seen, report: &mut Report) {
             words(
                 Severity::Warning,
                 "few-sentinels",
-                format!("baton.toml lists {count} Sentinels"),
+                format!("Sentinels in baton.toml: {count}"),
                 "with fewer than three nobody is left to agree when one machine is gone",
                 "run a third on a machine of its own, and list all of them",
             )
