@@ -81,7 +81,7 @@ impl Doctor {
         }
         match self.format.output {
             Output::Text => {
-                out.print(&render::doctor::found(&self.cluster, &output, out.look()))?
+                out.print(&render::doctor::found(&self.cluster, &output, out.look()))?;
             }
             Output::Json => out.json(&output)?,
         }

@@ -2,25 +2,25 @@
 
 use baton_lab::{Lab, Options, query, wait_until};
 
-use super::scene::{SOON, Scene};
+use super::scene::{SOON, Scene, tell};
 
 /// Cuts a replica off from its master without its noticing who that was: it keeps its
 /// history and stays behind.
 fn cut_off(scene: &Scene, number: usize) {
     // Nobody listens there.
-    scene.tell(scene.replica(number), "REPLICAOF 127.0.0.1 1");
+    tell(scene.replica(number), "REPLICAOF 127.0.0.1 1");
 }
 
 /// It names its dead master again.
 fn name_again(scene: &Scene, number: usize) {
     let port = scene.master().port();
-    scene.tell(scene.replica(number), &format!("REPLICAOF 127.0.0.1 {port}"));
+    tell(scene.replica(number), &format!("REPLICAOF 127.0.0.1 {port}"));
 }
 
 #[test]
 fn freshness_goes_before_priority_and_the_table_says_why() {
     let scene = Scene::quiet().with("max_lost_bytes = 1000000\n");
-    scene.tell(scene.replica(1), "CONFIG SET replica-priority 1");
+    tell(scene.replica(1), "CONFIG SET replica-priority 1");
     cut_off(&scene, 1);
     scene.write(20);
     scene.wait_synced(scene.replica(2));
@@ -52,10 +52,10 @@ fn a_bigger_offset_of_another_history_is_no_offset() {
     // replicas each carries one.
     scene.look();
     let replica = scene.replica(1);
-    scene.tell(replica, &format!("REPLICAOF 127.0.0.1 {}", rogue.port()));
+    tell(replica, &format!("REPLICAOF 127.0.0.1 {}", rogue.port()));
     wait_until("the replica follows the rogue", SOON, || query::in_sync(replica)).unwrap();
     for key in 0..100 {
-        scene.tell(rogue, &format!("SET rogue:{key} {}", "y".repeat(500)));
+        tell(rogue, &format!("SET rogue:{key} {}", "y".repeat(500)));
     }
     let carries = || query::ask::<u64>(replica, &["EXISTS", "rogue:99"]).ok() == Some(1);
     wait_until("the replica carries the rogue's data", SOON, carries).unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use baton_lab::{Options, query, wait_until};
 
-use super::scene::{SOON, Scene};
+use super::scene::{SOON, Scene, tell};
 
 #[test]
 fn a_killed_master_is_dead_at_once_and_its_supervisor_may_bring_it_back() {
@@ -49,7 +49,7 @@ fn a_hang_is_death_only_when_replicas_and_sentinels_have_missed_it_long_enough()
 fn a_master_that_its_replicas_still_hear_is_not_dead_however_silent_it_is_to_us() {
     let scene = Scene::quiet();
     // Every client waits, Sentinels included; replication goes on.
-    scene.tell(scene.master(), "CLIENT PAUSE 60000 ALL");
+    tell(scene.master(), "CLIENT PAUSE 60000 ALL");
     let silent = scene.until("UnreachableFromEngine");
     assert_eq!(silent.verdict(), "unknown");
     // Sentinels take it for down by and by: two of three see it dead, and yet.
@@ -71,21 +71,21 @@ fn what_answers_and_cannot_write_is_stalled_and_not_dead() {
         assert!(seen.reason().contains(word), "{word}: {}", seen.reason());
     };
 
-    scene.tell(master, "CONFIG SET busy-reply-threshold 50");
+    tell(master, "CONFIG SET busy-reply-threshold 50");
     let mut busy = query::connect(&master.address(), None).unwrap();
     busy.set_read_timeout(None).unwrap();
     let script = thread::spawn(move || {
         redis::cmd("EVAL").arg("while true do end").arg(0).query::<()>(&mut busy).is_err()
     });
     stalled("BUSY");
-    scene.tell(master, "SCRIPT KILL");
+    tell(master, "SCRIPT KILL");
     assert!(script.join().unwrap(), "the script was ended");
     scene.until("Healthy");
 
     // A folder that is gone cannot be written, whoever one is.
     let gone = scene.lab.folder().join("gone");
     fs::create_dir(&gone).unwrap();
-    scene.tell(master, &format!("CONFIG SET dir {}", gone.display()));
+    tell(master, &format!("CONFIG SET dir {}", gone.display()));
     fs::remove_dir(&gone).unwrap();
     let save: Result<String, _> = query::ask(master, &["CONFIG", "SET", "save", "3600 1"]);
     save.unwrap();
@@ -94,22 +94,22 @@ fn what_answers_and_cannot_write_is_stalled_and_not_dead() {
     stalled("MISCONF");
     let save: Result<String, _> = query::ask(master, &["CONFIG", "SET", "save", ""]);
     save.unwrap();
-    scene.tell(master, &format!("CONFIG SET dir {}", master.folder().display()));
+    tell(master, &format!("CONFIG SET dir {}", master.folder().display()));
 
-    scene.tell(master, "CONFIG SET maxmemory 1mb");
+    tell(master, "CONFIG SET maxmemory 1mb");
     stalled("OOM");
-    scene.tell(master, "CONFIG SET maxmemory 0");
+    tell(master, "CONFIG SET maxmemory 0");
 
-    scene.tell(master, "CONFIG SET min-replicas-to-write 3");
+    tell(master, "CONFIG SET min-replicas-to-write 3");
     stalled("NOREPLICAS");
-    scene.tell(master, "CONFIG SET min-replicas-to-write 0");
+    tell(master, "CONFIG SET min-replicas-to-write 0");
     scene.until("Healthy");
 
     // A slow load of its own data, as with gigabytes of it.
-    let fill = "for key = 1, 4000 do redis.call('SET', 'slow:' .. key, key) end";
-    let filled: Result<(), _> = query::ask(master, &["EVAL", fill, "0"]);
+    let load = "for key = 1, 4000 do redis.call('SET', 'slow:' .. key, key) end";
+    let filled: Result<(), _> = query::ask(master, &["EVAL", load, "0"]);
     filled.unwrap();
-    scene.tell(master, "BGREWRITEAOF");
+    tell(master, "BGREWRITEAOF");
     let rewritten = || {
         let fields = query::info(master, "persistence");
         let is = |name: &str| fields.get(name).is_some_and(|it| it == "0");
@@ -154,10 +154,10 @@ fn a_master_that_came_back_empty_is_known_before_and_after_its_replicas_copied_t
 fn two_masters_are_a_split_brain_until_one_is_fenced() {
     let scene = Scene::quiet();
     let (old, new) = (scene.master(), scene.replica(1));
-    scene.tell(new, "REPLICAOF NO ONE");
+    tell(new, "REPLICAOF NO ONE");
     let split = scene.expect("SplitBrain", "degraded");
     assert!(split.reason().contains(&old.address()) && split.reason().contains(&new.address()));
-    scene.tell(old, "CONFIG SET min-replicas-to-write 100");
+    tell(old, "CONFIG SET min-replicas-to-write 100");
     let fenced = scene.expect("FencedByBaton", "degraded");
     assert_eq!(fenced.master(), new.address());
     // What was begun is to be finished: the other master goes first, whatever else.
@@ -173,7 +173,7 @@ fn a_failover_of_sentinel_goes_before_everything() {
     let scene = Scene::of(options);
     // It is told to take over and cannot: the failover stays in progress.
     scene.replica(1).stop().unwrap();
-    scene.tell(&scene.lab.sentinels()[0], "SENTINEL FAILOVER bondx-master");
+    tell(&scene.lab.sentinels()[0], "SENTINEL FAILOVER bondx-master");
     let busy = scene.expect("FailoverInProgress", "degraded");
     assert!(busy.reason().contains(&scene.lab.sentinels()[0].address()), "{}", busy.reason());
 }
@@ -188,9 +188,9 @@ fn sentinels_that_are_gone_disagree_or_doubt_themselves_are_named() {
     let missing = scene.expect("Healthy", "degraded");
     assert!(missing.reason().contains("does not answer"), "{}", missing.reason());
 
-    scene.tell(first, "SENTINEL REMOVE bondx-master");
+    tell(first, "SENTINEL REMOVE bondx-master");
     let other = scene.replica(1).port();
-    scene.tell(first, &format!("SENTINEL MONITOR bondx-master 127.0.0.1 {other} 4"));
+    tell(first, &format!("SENTINEL MONITOR bondx-master 127.0.0.1 {other} 4"));
     let disagrees = scene.expect("Healthy", "degraded");
     assert!(disagrees.reason().contains("does not name it"), "{}", disagrees.reason());
 
@@ -214,8 +214,8 @@ fn sentinels_that_are_gone_disagree_or_doubt_themselves_are_named() {
 fn a_master_that_only_we_reach_is_isolated() {
     let scene = Scene::quiet();
     // Nobody but us gets through to it: no replica may copy, no Sentinel may ping.
-    scene.tell(scene.master(), "ACL SETUSER default -psync -sync -ping");
-    scene.tell(scene.master(), "CLIENT KILL TYPE replica");
+    tell(scene.master(), "ACL SETUSER default -psync -sync -ping");
+    tell(scene.master(), "CLIENT KILL TYPE replica");
     let cut = scene.until("MasterIsolatedFromReplicas");
     assert_eq!(cut.verdict(), "degraded");
 }

@@ -163,18 +163,10 @@ impl Scene {
         &self.lab.data()[number]
     }
 
-    /// Sends a command that must be answered well.
-    #[track_caller]
-    pub(super) fn tell(&self, node: &Node, command: &str) {
-        let words: Vec<&str> = command.split(' ').collect();
-        let answer: redis::Value = query::ask(node, &words).unwrap();
-        drop(answer);
-    }
-
     /// Writes to the master until it is `keys` further.
     pub(super) fn write(&self, keys: usize) {
         for key in 0..keys {
-            self.tell(self.master(), &format!("SET scene:{key} {}", "x".repeat(50)));
+            tell(self.master(), &format!("SET scene:{key} {}", "x".repeat(50)));
         }
     }
 
@@ -236,4 +228,12 @@ impl Seen {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Sends a command that must be answered well.
+#[track_caller]
+pub(super) fn tell(node: &Node, command: &str) {
+    let words: Vec<&str> = command.split(' ').collect();
+    let answer: redis::Value = query::ask(node, &words).unwrap();
+    drop(answer);
 }

@@ -103,7 +103,9 @@ fn stretches_are_bounded_and_the_last_ones_stay() {
 /// Keeps `samples` and ends, as an engine does.
 fn keep(folder: &Path, samples: &[Sample]) {
     let keeper = Keeper::new(Some(folder.to_owned()));
-    samples.iter().for_each(|sample| keeper.keep("bondx", sample));
+    for sample in samples {
+        keeper.keep("bondx", sample);
+    }
 }
 
 fn load(folder: &Path) -> Vec<Sample> {
