@@ -147,10 +147,15 @@ impl Responder for Clinic {
                 if section == "replication" && address == DATA[0] {
                     self.sim.node(0, |it| it.offset += self.rate);
                 }
-                let more: String = ["config_file", "slave0", "rdb_last_bgsave_status"]
-                    .into_iter()
-                    .filter_map(|name| Some(format!("{name}:{}\r\n", self.told(address, name)?)))
-                    .collect();
+                let name = match section {
+                    "server" => "config_file",
+                    "persistence" => "rdb_last_bgsave_status",
+                    _ => "slave0",
+                };
+                let told = self
+                    .told(address, name)
+                    .filter(|_| ["server", "persistence", "replication"].contains(&section));
+                let more = told.map_or(String::new(), |value| format!("{name}:{value}\r\n"));
                 Value::from(format!("{text}{more}").as_str())
             }
             _ => self.sim.respond(address, command, now_ms)?,
