@@ -1,6 +1,8 @@
 //! Rules of the house that no compiler checks. Each finding names its file.
 //! Also a test, so that nobody has to remember to run it.
 
+mod runbook;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +54,7 @@ pub(crate) fn tidy(root: &Path) -> Result<()> {
     check_core(root, &mut findings)?;
     check_plugins(root, &mut findings)?;
     check_workflows(root, &files, &mut findings)?;
+    runbook::check(root, &files, &mut findings)?;
     if findings.is_empty() {
         return Ok(());
     }
