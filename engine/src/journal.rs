@@ -41,6 +41,7 @@ mod export;
 mod folder;
 mod keys;
 mod ledger;
+mod listed;
 mod log;
 mod mark;
 mod memory;

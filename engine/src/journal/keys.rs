@@ -29,7 +29,7 @@ pub(super) const OPEN: u8 = b'o';
 /// Prefix of the index of closed runs, by time.
 pub(super) const CLOSED: u8 = b'c';
 /// Prefix of the index of closed runs, by run.
-const CLOSED_AT: u8 = b'x';
+pub(super) const CLOSED_AT: u8 = b'x';
 
 /// Prefix of the index of runs that may lack their end.
 const DOUBT: u8 = b'u';

@@ -1,8 +1,8 @@
 //! The journal on disk: the log, the store that finds things, and the thread that writes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::tend::{Step, Tender};
 use super::writer::{Store, Writer};
 use super::{
     AppendError, Batch, Done, History, Journal, JournalError, Retention, Short, Unreadable, keys,
-    restore,
+    listed, restore,
 };
 
 /// So much of the log the store may lack when the process is killed; reading it again at
@@ -36,6 +36,8 @@ pub struct SledJournal {
     shelf: Arc<SledShelf>,
     mark: Arc<Mark>,
     notes: Vec<String>,
+    /// Whether the store names all runs that have closed; not yet asked.
+    listed: OnceLock<bool>,
 }
 
 impl SledJournal {
@@ -69,7 +71,7 @@ impl SledJournal {
         let (shelf, mark) = (Arc::clone(&disk.shelf), Arc::clone(&disk.mark));
         let failed = |error| OpenError::of(folder, error);
         let writer = Desk::new(disk, retention).and_then(Writer::start).map_err(failed)?;
-        Ok(Self { writer, shelf, mark, notes })
+        Ok(Self { writer, shelf, mark, notes, listed: OnceLock::new() })
     }
 
     /// What had to be mended when it was opened, a sentence each.
@@ -85,6 +87,15 @@ impl SledJournal {
     /// The log's folder.
     pub(super) fn log_folder(&self) -> PathBuf {
         self.shelf.folder().join("log")
+    }
+
+    /// Whether a run that the store does not have was never there.
+    fn has_all(&self) -> Result<bool, JournalError> {
+        if let Some(all) = self.listed.get() {
+            return Ok(*all);
+        }
+        let counted = self.read(listed::are_all)?;
+        Ok(counted.is_none_or(|all| *self.listed.get_or_init(|| all)))
     }
 
     fn read<T>(
@@ -147,7 +158,12 @@ impl Journal for SledJournal {
     }
 
     fn events(&self, run: &RunId) -> Result<Option<History>, JournalError> {
-        let told = self.read(|shelf| ledger::events(shelf, run))?;
+        let mut told = self.read(|shelf| ledger::events(shelf, run))?;
+        if told.is_none() && !self.has_all()? {
+            let why =
+                format!("the store does not know run {run}, and has lost runs that have closed");
+            told = Some(Err(Unreadable::in_store(why)));
+        }
         let Some(Err(unreadable)) = &told else { return Ok(told) };
         if !unreadable.in_store {
             return Ok(told);
