@@ -4,6 +4,7 @@
 //! What is asked for goes to stdout, what is said about it to stderr. Errors say
 //! what happened, to what, and what to do.
 
+mod ack;
 mod answer;
 mod cancel;
 mod check;
@@ -14,7 +15,9 @@ mod follow;
 mod graph;
 mod journal;
 mod load;
+mod maintenance;
 mod out;
+mod pause;
 mod plan;
 mod plugins;
 mod render;
@@ -114,6 +117,10 @@ enum Verb {
     Cancel(cancel::Cancel),
     Approve(answer::Approve),
     Reject(answer::Reject),
+    Ack(ack::Ack),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
+    Maintenance(maintenance::Maintenance),
     Graph(graph::Graph),
     Plugins(plugins::Plugins),
     Journal(journal::Journal),
@@ -200,6 +207,10 @@ impl Verb {
             Self::Cancel(cancel) => cancel.run(global, out).await,
             Self::Approve(approve) => approve.run(global, out).await,
             Self::Reject(reject) => reject.run(global, out).await,
+            Self::Ack(ack) => ack.run(global, out).await,
+            Self::Pause(pause) => pause.run(global, out).await,
+            Self::Resume(resume) => resume.run(global, out).await,
+            Self::Maintenance(maintenance) => maintenance.run(global, out).await,
             Self::Graph(graph) => graph.run(global, out),
             Self::Plugins(plugins) => plugins.run(global, out),
             Self::Journal(journal) => journal.run(global, out),

@@ -60,6 +60,7 @@ pub struct Engine {
     pub resumed: usize,
     /// What is there and not served, all told.
     pub broken: Vec<BrokenView>,
+    /// What begins runs by itself: watches and schedules.
     watches: Vec<JoinHandle<()>>,
     server: Option<Server>,
 }
@@ -131,7 +132,8 @@ pub async fn start(materials: Materials, doors: Doors) -> Result<Engine, StartEr
         open_runs_max: usize::try_from(config.limits.open_runs_max).unwrap_or(usize::MAX),
     };
     let loaded = Loaded { plans: plans.clone(), plugins: plugins.clone() };
-    let (handle, resumed) = runner::start(journal, host.clone(), loaded, bounds)
+    let switches = Some(config.paths.data.join("switches.json"));
+    let (handle, resumed) = runner::start(journal, host.clone(), loaded, bounds, switches)
         .await
         .map_err(|error| StartError::new(error.to_string()))?;
     let mut engine = Engine {
@@ -146,6 +148,7 @@ pub async fn start(materials: Materials, doors: Doors) -> Result<Engine, StartEr
         let catalog = Catalog::of(&plans, &plugins, broken);
         engine.serve(listener, hooks, catalog, &config)?;
         engine.watches = runner::watch::start(&engine.handle, &host, &plans, &plugins);
+        engine.watches.extend(runner::schedule::start(&engine.handle, &plans));
     }
     Ok(engine)
 }

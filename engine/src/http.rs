@@ -4,6 +4,7 @@
 //! |---|---|
 //! | hooks | `POST /hooks/<path>` |
 //! | runs | list, show, begin, cancel, answer |
+//! | switches | pause, resume, maintenance windows, acknowledgements |
 //! | tape | the tape of an attempt, and the build that it ran |
 //! | catalog | `/workflows`, `/plugins` |
 //! | health, metrics | `/livez`, `/readyz`, `/metrics` |
@@ -25,6 +26,7 @@ mod metrics;
 mod problem;
 mod runs;
 mod serve;
+mod switches;
 mod tape;
 
 use std::sync::Arc;
@@ -86,6 +88,12 @@ pub fn router(state: State) -> Router {
         .route("/builds/{digest}", get(tape::build))
         .route("/runs/{id}/cancel", post(runs::cancel))
         .route("/runs/{id}/answer", post(runs::answer))
+        .route("/runs/{id}/acknowledge", post(switches::acknowledge))
+        .route("/switches", get(switches::show))
+        .route("/pause", post(switches::pause))
+        .route("/resume", post(switches::resume))
+        .route("/maintenance", post(switches::maintain))
+        .route("/maintenance/end", post(switches::finish))
         .route("/workflows", get(catalog::workflows))
         .route("/plugins", get(catalog::plugins))
         .route_layer(middleware::from_fn_with_state(state.clone(), access::guard));

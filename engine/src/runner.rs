@@ -17,6 +17,7 @@ mod detached;
 mod ephemeral;
 mod handle;
 mod index;
+mod obey;
 mod owe;
 mod question;
 mod recover;
@@ -24,7 +25,9 @@ pub mod rehearse;
 mod render;
 mod reply;
 mod report;
+pub mod schedule;
 mod stage;
+pub mod switches;
 pub mod table;
 pub mod tape;
 mod tell;
@@ -36,7 +39,8 @@ mod versions;
 pub mod view;
 pub mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +60,7 @@ pub use ephemeral::look;
 pub use handle::{Admission, Begin, BeginError, CommandError, Filter, Handle, Stats};
 use index::Index;
 pub use render::archive;
+use switches::{By, Order, Shelf, Switches};
 use tape::{TapeError, TapeView};
 use timers::Timers;
 pub use versions::Versions;
@@ -98,6 +103,15 @@ pub(crate) enum Input {
         /// The answer.
         answer: Answer,
         /// Answered after the flush.
+        reply: oneshot::Sender<Result<(), CommandError>>,
+    },
+    /// A word to the engine as a whole.
+    Order {
+        /// What.
+        order: Order,
+        /// Who and why.
+        by: By,
+        /// Answered when it is on disk and in force.
         reply: oneshot::Sender<Result<(), CommandError>>,
     },
     /// Changing calls wait for their intents to be on disk.
@@ -163,6 +177,11 @@ pub(crate) enum Input {
         digest: Digest,
         /// Its bytes, if it is kept; or why it cannot be read.
         reply: oneshot::Sender<Result<Option<Vec<u8>>, String>>,
+    },
+    /// Pauses, windows, acknowledgements.
+    Switches {
+        /// As they are now.
+        reply: oneshot::Sender<Switches>,
     },
     /// Figures.
     Stats {
@@ -242,6 +261,11 @@ struct Runner {
     tasks: BTreeMap<Doing, AbortHandle>,
     /// Attempts that wait for a free slot.
     backlog: VecDeque<Doing>,
+    switches: Switches,
+    /// Where they are kept.
+    shelf: Shelf,
+    /// Attempts that they hold back: those of whom that has been said.
+    held: BTreeSet<Doing>,
     /// Plugins by digest: those loaded and those that resumed runs began with.
     builds: BTreeMap<Digest, Plugin>,
     inbox: mpsc::Receiver<Input>,
@@ -291,7 +315,8 @@ fn millis(duration: Duration) -> Millis {
 }
 
 /// Resumes every unfinished run of `journal` and starts the loop; says how many
-/// runs were unfinished.
+/// runs were unfinished. Pauses and maintenance windows are kept in the file `switches`
+/// (none: for as long as the process lives).
 ///
 /// # Errors
 /// If the journal cannot be read.
@@ -300,12 +325,15 @@ pub async fn start(
     host: Host,
     loaded: Loaded,
     bounds: Bounds,
+    switches: Option<PathBuf>,
 ) -> Result<(Handle, usize), JournalError> {
     let (outbox, inbox) = mpsc::channel(INBOX_INPUTS_MAX);
     let (changes, seen) = signal::channel(0);
     let builds =
         loaded.plugins.values().map(|plugin| (plugin.info().digest, plugin.clone())).collect();
     let versions = Arc::new(Versions::loaded(&loaded));
+    let (shelf, mut clock) = (Shelf::new(switches), Clock::default());
+    let switches = shelf.load(clock.now());
     let mut runner = Runner {
         journal,
         host,
@@ -319,12 +347,15 @@ pub async fn start(
         timers: Timers::default(),
         tasks: BTreeMap::new(),
         backlog: VecDeque::new(),
+        switches,
+        shelf,
+        held: BTreeSet::new(),
         builds,
         inbox,
         outbox: outbox.downgrade(),
         changes,
         stats: Stats::default(),
-        clock: Clock::default(),
+        clock,
         draining: None,
         halted: false,
     };

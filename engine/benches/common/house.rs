@@ -60,7 +60,7 @@ pub(crate) async fn engine(folder: &Path, host: &Host, plugin: &Plugin) -> Resul
     fs::create_dir_all(&journal)?;
     let journal = Arc::new(SledJournal::open(&journal)?);
     let bounds = Bounds { attempts_max: ATTEMPTS_MAX as usize, open_runs_max: 100_000 };
-    let (handle, _) = runner::start(journal, host.clone(), loaded, bounds).await?;
+    let (handle, _) = runner::start(journal, host.clone(), loaded, bounds, None).await?;
     Ok(handle)
 }
 

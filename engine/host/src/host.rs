@@ -287,6 +287,11 @@ impl Host {
         call::run(&self.0, attempt, Tape::new(Taping::Off), wall, Some(Arc::clone(&kept.0))).await
     }
 
+    /// Whether baton.toml has such a cluster.
+    pub fn knows_cluster(&self, cluster: &str) -> bool {
+        self.0.clusters.knows(cluster)
+    }
+
     /// Listens to the Sentinels of a cluster for as long as what it gives lives; none if
     /// baton.toml has no such cluster. Needs a tokio runtime.
     pub fn hints(&self, cluster: &str) -> Option<Hints> {

@@ -19,6 +19,7 @@ use serde_json::json;
 use super::failure::Failure;
 use super::{Person, Server};
 use crate::config::Config;
+use crate::runner::switches::Switches;
 use crate::runner::tape::{TapeView, Wanted as TapeWanted};
 use crate::runner::view::{RunView, Summary};
 
@@ -227,6 +228,23 @@ impl Client {
     /// See [`ClientError`].
     pub(super) async fn answer(&self, id: &str, answer: &Json) -> Result<(), ClientError> {
         self.send(Method::POST, &format!("/runs/{id}/answer"), Some(answer)).await.map(drop)
+    }
+
+    /// Pauses, maintenance windows and acknowledgements.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(super) async fn switches(&self) -> Result<Switches, ClientError> {
+        self.get("/switches").await
+    }
+
+    /// Says something to the engine, or of one of its runs, where no more is to be heard
+    /// than that it is so.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub(super) async fn tell(&self, path: &str, body: &Json) -> Result<(), ClientError> {
+        self.send(Method::POST, path, Some(body)).await.map(drop)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -11,6 +11,7 @@ pub(super) mod plugins;
 pub(super) mod replay;
 pub(super) mod run;
 pub(super) mod runs;
+pub(super) mod switches;
 mod table;
 pub(super) mod words;
 

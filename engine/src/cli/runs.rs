@@ -52,7 +52,13 @@ impl Runs {
         let config = load::config(global)?;
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let wanted = Wanted { workflow: self.workflow, state: self.state, limit };
-        let runs = Runbook::open(&self.server, config).await?.list(&wanted).await?;
+        let runbook = Runbook::open(&self.server, config).await?;
+        let runs = runbook.list(&wanted).await?;
+        if let (Runbook::Server(client), Output::Text) = (&runbook, self.format.output) {
+            for note in render::switches::notes(&client.switches().await?, now()) {
+                out.warn(&note);
+            }
+        }
         match self.format.output {
             Output::Text => out.print(&render::runs::runs(&runs, now(), out.look()))?,
             Output::Json => out.json(&json!({ "runs": runs }))?,

@@ -142,6 +142,7 @@ impl WorkflowView {
         let trigger = |trigger: &Trigger| match trigger {
             Trigger::Webhook(webhook) => format!("webhook /hooks/{}", webhook.path),
             Trigger::Watch(watch) => format!("watch {}", watch.plan.name()),
+            Trigger::Schedule(schedule) => format!("schedule {schedule}"),
         };
         let params = plan.params().iter().map(|(name, param)| {
             let view = ParamView {

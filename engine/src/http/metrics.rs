@@ -108,7 +108,7 @@ pub(super) async fn show(Shared(state): Shared<State>) -> Result<Response, Probl
 }
 
 fn engine(out: &mut String, stats: &Stats) -> fmt::Result {
-    let gauges: [(&str, &str, u64); 6] = [
+    let gauges: [(&str, &str, u64); 9] = [
         (
             "baton_ready",
             "Whether triggers are taken (1) or not (0).",
@@ -127,6 +127,9 @@ fn engine(out: &mut String, stats: &Stats) -> fmt::Result {
         ),
         ("baton_runs_unreadable", "Runs whose records cannot be read.", stats.unreadable),
         ("baton_attempts_running", "Attempts of steps running now.", stats.attempts),
+        ("baton_attempts_held", "Attempts held back by a pause or a window.", stats.held),
+        ("baton_paused", "Pauses in force: nothing is changed (1 and more).", stats.pauses),
+        ("baton_maintenance_windows", "Maintenance windows in force.", stats.windows),
     ];
     head(out, "baton_build_info", "gauge", "Always 1; the label says the version.")?;
     sample(out, "baton_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1)?;

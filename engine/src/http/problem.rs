@@ -49,7 +49,7 @@ impl Problem {
     pub(super) fn no_such_page() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
-            "there is nothing here; Baton answers /hooks/<path>, /runs, /workflows, /plugins, /livez, /readyz and /metrics",
+            "there is nothing here; Baton answers /hooks/<path>, /runs, /switches, /workflows, /plugins, /livez, /readyz and /metrics",
         )
     }
 

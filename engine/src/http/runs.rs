@@ -21,15 +21,15 @@ use crate::runner::view::{RunView, Summary};
 use crate::runner::{Admission, Begin, BeginError, CommandError, Filter};
 
 /// Params of a run are no place for data.
-const BODY_BYTES_MAX: usize = 256 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Runs of a page, unless asked otherwise.
 const PAGE_DEFAULT: usize = 50;
 /// Largest page: each line is rendered by the engine's only loop.
 const PAGE_MAX: usize = 500;
 /// Names of people and steps.
-const NAME_CHARS_MAX: usize = 256;
+pub(super) const NAME_CHARS_MAX: usize = 256;
 /// Reasons.
-const REASON_CHARS_MAX: usize = 2_000;
+pub(super) const REASON_CHARS_MAX: usize = 2_000;
 /// For how long a repeat under the same `Idempotency-Key` finds its run: a day.
 const KEY_FOR_MS: u64 = 24 * 3600 * 1000;
 const STATES: [&str; 10] = [
@@ -216,7 +216,7 @@ pub(super) fn run_id(text: &str) -> Result<RunId, Problem> {
     text.parse().map_err(|_| Problem::new(StatusCode::NOT_FOUND, "that is not a run id"))
 }
 
-fn bounded(name: &str, text: &str, chars_max: usize) -> Result<(), Problem> {
+pub(super) fn bounded(name: &str, text: &str, chars_max: usize) -> Result<(), Problem> {
     if text.chars().count() <= chars_max {
         return Ok(());
     }
@@ -225,6 +225,6 @@ fn bounded(name: &str, text: &str, chars_max: usize) -> Result<(), Problem> {
 }
 
 /// Who acted, when nobody says.
-fn api() -> String {
+pub(super) fn api() -> String {
     "api".to_owned()
 }

@@ -9,6 +9,7 @@ mod api;
 mod health;
 mod hooks;
 mod listener;
+mod switches;
 mod tape;
 
 use std::net::SocketAddr;

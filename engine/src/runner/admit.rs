@@ -49,7 +49,7 @@ impl Runner {
                 Policy::Refuse => Err(BeginError::Refused { key, holder }),
                 Policy::Queue => {
                     let reason = format!("run {holder} holds `{key}`");
-                    self.queue(stage, plan, params, begin.trigger, key, 0, reason)
+                    self.queue(stage, plan, params, begin.trigger, key, reason)
                 }
             };
         }
@@ -64,24 +64,30 @@ impl Runner {
             && begin.trigger.kind != TriggerKind::Manual
         {
             let reason = format!("run {first} waits for `{key}` and came first");
-            return self.queue(stage, plan, params, begin.trigger, key, 0, reason);
+            return self.queue(stage, plan, params, begin.trigger, key, reason);
         }
         // A person overrides the cool-down; nothing else does.
         if let Some(until) = self.cooling_until(&plan, &key, stage.now)
             && begin.trigger.kind != TriggerKind::Manual
         {
+            let after = self.index.acted(plan.name(), &key).map(|(_, run)| {
+                format!(" after run {run}; `baton ack {run} --reason WHY` ends that")
+            });
             let reason = format!(
-                "`{key}` is cooling down for {} s more",
-                (until - stage.now).div_ceil(1000)
+                "`{key}` is cooling down for {} s more{}",
+                (until - stage.now).div_ceil(1000),
+                after.unwrap_or_default()
             );
-            return self.queue(stage, plan, params, begin.trigger, key, until, reason);
+            return self.queue(stage, plan, params, begin.trigger, key, reason);
         }
         self.begin_root(stage, plan, params, begin.trigger, Some(key), None)
     }
 
     fn cooling_until(&self, plan: &Plan, key: &str, now: Millis) -> Option<Millis> {
-        let until = self.index.acted_at(plan.name(), key)? + plan.cooldown_ms()?;
-        (until > now).then_some(until)
+        let (closed_at, run) = self.index.acted(plan.name(), key)?;
+        let until = closed_at + plan.cooldown_ms()?;
+        // Who has seen what it did need not be protected from the next one.
+        (until > now && !self.switches.seen_since(run, closed_at)).then_some(until)
     }
 
     /// When a queued run may start after all, because the run it waited for acted.
@@ -116,7 +122,8 @@ impl Runner {
         Ok(Admission::Joined(holder))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that a run is made of")]
+    /// A run that waits until its key is free and has cooled down, which is looked up
+    /// when it could start: an acknowledgement may end the cool-down before its time.
     fn queue(
         &mut self,
         stage: &mut Stage,
@@ -124,10 +131,9 @@ impl Runner {
         params: Json,
         trigger: Trigger,
         key: String,
-        not_before: Millis,
         reason: String,
     ) -> Result<Admission, BeginError> {
-        let queued = Some(Queued { not_before });
+        let queued = Some(Queued { not_before: stage.now });
         let run = match self.begin_root(stage, plan, params, trigger, Some(key), queued)? {
             Admission::Started(run) => run,
             other @ (Admission::Queued { .. } | Admission::Joined(_) | Admission::Duplicate(_)) => {
@@ -267,7 +273,6 @@ impl Runner {
             dedup: None,
             evidence: Arc::new(serde_json::json!({ "after": closed.run.as_str() })),
         };
-        let until = self.cooling_until(&plan, key, stage.now).unwrap_or(stage.now);
         // The workflow may have changed since that run began.
         let params = match plan.bind(&begun.params) {
             Ok(params) => params,
@@ -278,7 +283,7 @@ impl Runner {
             }
         };
         let reason = "a delivery came after the last assessment".to_owned();
-        if let Err(error) = self.queue(stage, plan, params, trigger, key.clone(), until, reason) {
+        if let Err(error) = self.queue(stage, plan, params, trigger, key.clone(), reason) {
             tracing::error!(run = %closed.run, %error, "the re-assessment it owes could not be queued");
         }
     }

@@ -7,6 +7,7 @@ use baton_crash::{self as crash, Point};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Input;
+use super::switches::{By, Order, Switches};
 use super::tape::{TapeError, TapeView, Wanted};
 use super::view::{RunView, Summary};
 
@@ -115,6 +116,12 @@ pub struct Stats {
     pub closed: std::collections::BTreeMap<(String, &'static str), u64>,
     /// Begin requests since start, by what became of them.
     pub admissions: std::collections::BTreeMap<&'static str, u64>,
+    /// Pauses in force.
+    pub pauses: u64,
+    /// Maintenance windows in force.
+    pub windows: u64,
+    /// Attempts that those hold back.
+    pub held: u64,
     /// Why the journal does not take writes, if so.
     pub stalled: Option<String>,
     /// When the engine began to accept, Unix ms; none while it resumes.
@@ -164,6 +171,20 @@ impl Handle {
         answer: Answer,
     ) -> Result<(), CommandError> {
         self.command(|reply| Input::Answer { run, step, item, answer, reply }).await
+    }
+
+    /// Pauses, resumes, begins or ends a maintenance window, or acknowledges a run;
+    /// answers when that is on disk and in force.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn order(&self, order: Order, by: By) -> Result<(), CommandError> {
+        self.command(|reply| Input::Order { order, by, reply }).await
+    }
+
+    /// Pauses, maintenance windows and acknowledgements, as they are now.
+    pub async fn switches(&self) -> Switches {
+        self.ask(|reply| Input::Switches { reply }).await.unwrap_or_default()
     }
 
     /// Runs, newest first.

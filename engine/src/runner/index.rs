@@ -16,8 +16,8 @@ pub(super) struct Index {
     /// In the order they began.
     queues: BTreeMap<String, Vec<RunId>>,
     dedup: BTreeMap<String, Answer>,
-    /// The latest run that acted, by workflow and key.
-    acted: BTreeMap<(String, String), Millis>,
+    /// The latest run that acted, and when it closed, by workflow and key.
+    acted: BTreeMap<(String, String), (Millis, RunId)>,
 }
 
 /// The run that answers a dedup key.
@@ -88,8 +88,12 @@ impl Index {
             }
         }
         if closed.acted {
-            let latest = self.acted.entry((closed.workflow.clone(), key.clone())).or_default();
-            *latest = (*latest).max(closed.closed_at);
+            let this = (closed.closed_at, closed.run.clone());
+            let latest = self.acted.entry((closed.workflow.clone(), key.clone()));
+            let latest = latest.or_insert_with(|| this.clone());
+            if this.0 >= latest.0 {
+                *latest = this;
+            }
         }
     }
 
@@ -114,9 +118,10 @@ impl Index {
         holds.then_some(&answer.run)
     }
 
-    /// When the latest run of `workflow` that changed something under `key` closed.
-    pub(super) fn acted_at(&self, workflow: &str, key: &str) -> Option<Millis> {
-        self.acted.get(&(workflow.to_owned(), key.to_owned())).copied()
+    /// The latest run of `workflow` that changed something under `key`, and when it closed.
+    pub(super) fn acted(&self, workflow: &str, key: &str) -> Option<(Millis, &RunId)> {
+        let (at, run) = self.acted.get(&(workflow.to_owned(), key.to_owned()))?;
+        Some((*at, run))
     }
 
     /// Runs that wait for their key.

@@ -93,6 +93,11 @@ impl Runner {
             return;
         }
         let (at, attempt) = (stage.now, of.attempt);
+        if self.is_held_back(&of, at) {
+            return;
+        }
+        let Some(live) = self.runs.get(&of.run) else { return };
+        let step = live.plan.step(attempt.place.step);
         if live.run.stale(&live.plan, attempt, at).is_some() {
             tracing::info!(run = %of.run, step = step.name, "what it rests on is past its shelf life and gathered again");
             if let Err(illegal) = self.event(stage, &of.run, Event::Stale { at, attempt }) {
@@ -115,7 +120,8 @@ impl Runner {
             }
             Ok(Invocation::Report) => {
                 let Some(live) = self.runs.get(&of.run) else { return };
-                let markdown = super::report::markdown(&live.plan, &live.run, at);
+                let markdown =
+                    super::report::markdown(&live.plan, &live.run, at, self.switches.seen(&of.run));
                 let output = Arc::new(serde_json::json!({ "markdown": markdown }));
                 let _ = self.event(stage, &of.run, Event::Succeeded { at, attempt, output });
             }

@@ -133,7 +133,7 @@ impl Stage<'_> {
             }
             Action::Report => {
                 let now = self.shell.now();
-                let markdown = super::report::markdown(self.plan, &self.shell.run, now);
+                let markdown = super::report::markdown(self.plan, &self.shell.run, now, None);
                 self.ended(attempt, Ok(serde_json::json!({ "markdown": markdown })))
             }
             Action::Plugin(_) | Action::Workflow(_) | Action::Approval(_) | Action::Wait { .. } => {

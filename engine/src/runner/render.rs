@@ -37,7 +37,18 @@ impl Runner {
                     let _ = reply.send(journal.plugin(digest).map_err(|error| error.to_string()));
                 });
             }
+            Input::Switches { reply } => {
+                let now = self.clock.now();
+                let _ = reply.send(self.switches_at(now));
+            }
             Input::Stats { reply } => {
+                let now = self.clock.now();
+                let on = self.switches.brakes.iter().filter(|brake| brake.is_on(now));
+                let (windows, pauses): (Vec<_>, Vec<_>) =
+                    on.partition(|brake| brake.cluster.is_some());
+                self.stats.pauses = pauses.len() as u64;
+                self.stats.windows = windows.len() as u64;
+                self.stats.held = self.count_held() as u64;
                 self.stats.open = self.runs.len() as u64;
                 self.stats.queued = self.index.queued() as u64;
                 self.stats.attempts = self.tasks.len() as u64;
@@ -48,6 +59,7 @@ impl Runner {
             Input::Begin { .. }
             | Input::Cancel { .. }
             | Input::Answer { .. }
+            | Input::Order { .. }
             | Input::Intend { .. }
             | Input::Outcome { .. }
             | Input::Progress { .. }
@@ -79,6 +91,7 @@ impl Runner {
         if let Some(live) = self.runs.get(&id) {
             let mut view = live.view(now);
             view.builds.changed = self.versions.changed(live.run.begun());
+            self.adorn(&mut view, &id, now);
             let _ = reply.send(Some(view));
             return;
         }
@@ -87,9 +100,13 @@ impl Runner {
             return;
         }
         let (journal, versions) = (Arc::clone(&self.journal), Arc::clone(&self.versions));
+        let seen = self.switches.seen(&id).map(super::view::SeenView::from);
         tokio::task::spawn_blocking(move || {
             let view = closed_run(&*journal, &id).map(|known| match known {
-                Ok((plan, run)) => versions.of(run_view(&plan, &run, now), run.begun()),
+                Ok((plan, run)) => {
+                    let view = run_view(&plan, &run, now);
+                    versions.of(RunView { acknowledged: seen, ..view }, run.begun())
+                }
                 Err(why) => unreadable(&id, &why, now),
             });
             let _ = reply.send(view);
@@ -191,6 +208,7 @@ fn unreadable(id: &RunId, why: &str, now: Millis) -> RunView {
         output: Json::Null,
         joined: Vec::new(),
         interruptions: 0,
+        acknowledged: None,
         now,
         steps: Vec::new(),
         note: Some(why.to_owned()),
@@ -242,6 +260,7 @@ pub(super) fn run_view(plan: &Plan, run: &Run, now: Millis) -> RunView {
             })
             .collect(),
         interruptions: run.interruptions(),
+        acknowledged: None,
         now,
         steps: plan.ids().map(|id| step_view(plan, run, id)).collect(),
         note: note(plan, run),
@@ -356,6 +375,7 @@ fn item_view(plan: &Plan, run: &Run, name: String, place: Place, item: &Item) ->
         asks: question.map(|(_, asks)| asks),
         answers: item.answers().iter().map(super::question::answer_view).collect(),
         progress: None,
+        held: None,
         items: Vec::new(),
     }
 }

@@ -8,12 +8,13 @@ use baton_core::workflow::plan::Plan;
 use jiff::Timestamp;
 
 use super::render::run_view;
+use super::switches::Acknowledged;
 use super::table::{self, Table};
 use super::view::{AgainView, AttemptView, RunView, StepView};
 
 /// The run so far, for the person on call.
-pub(super) fn markdown(plan: &Plan, run: &Run, now: Millis) -> String {
-    let view = run_view(plan, run, now);
+pub(super) fn markdown(plan: &Plan, run: &Run, now: Millis, seen: Option<&Acknowledged>) -> String {
+    let view = RunView { acknowledged: seen.map(Into::into), ..run_view(plan, run, now) };
     let mut text = format!("# {}: run {}\n\n", view.workflow, view.id);
     if !plan.summary().is_empty() {
         let _ = writeln!(text, "{}\n", plan.summary());
@@ -51,6 +52,11 @@ fn summary(text: &mut String, view: &RunView) {
             "- The engine died under this run {} time(s), and it went on by itself.",
             view.interruptions
         );
+    }
+    if let Some(seen) = &view.acknowledged {
+        let after = seen.at.saturating_sub(view.begun_at).div_ceil(1_000);
+        let (who, reason, at) = (&seen.who, cell(&seen.reason), utc(seen.at));
+        let _ = writeln!(text, "- Acknowledged by {who} after {after} s, {at}: {reason}");
     }
     if let Some(note) = &view.note {
         let _ = writeln!(text, "- {note}");

@@ -11,6 +11,7 @@ use baton_core::workflow::plan::Plan;
 use tokio::sync::oneshot;
 
 use super::index::Index;
+use super::obey::Said;
 use super::reply::{Intent, Reply};
 use super::{CLOSED_RUNS_MAX, CommandError, Doing, Input, Live, RETRY_AFTER, Runner, Told};
 use crate::journal::{AppendError, Batch, Closed, Entry};
@@ -25,6 +26,7 @@ pub(super) struct Stage {
     pub(super) begin: Vec<Doing>,
     pub(super) end: Vec<Doing>,
     replies: Vec<Reply>,
+    pub(super) orders: Vec<Said>,
     /// Facts that must not be lost if the journal refuses the batch.
     pub(super) facts: Vec<Input>,
     /// Outcomes that this batch carries; they too.
@@ -46,6 +48,7 @@ impl Runner {
         for input in inputs {
             self.take(&mut stage, input, &mut reads);
         }
+        self.obey(&mut stage).await;
         for run in self.timers.take(stage.now) {
             self.wake(&mut stage, &run);
         }
@@ -66,6 +69,7 @@ impl Runner {
             begin: Vec::new(),
             end: Vec::new(),
             replies: Vec::new(),
+            orders: Vec::new(),
             facts: Vec::new(),
             outcomes: Vec::new(),
             closed: Vec::new(),
@@ -87,6 +91,7 @@ impl Runner {
                 let answer = self.answer(stage, &run, &step, item, answer);
                 stage.replies.push(Reply::Command(reply, answer));
             }
+            Input::Order { order, by, reply } => stage.orders.push(Said { order, by, reply }),
             Input::Intend { of, told, calls, reply } => {
                 // Its outcomes are put back with the batch, if it must be.
                 let again = Told { outcomes: Vec::new(), ..told.clone() };
@@ -114,6 +119,7 @@ impl Runner {
             | Input::Show { .. }
             | Input::Tape { .. }
             | Input::Build { .. }
+            | Input::Switches { .. }
             | Input::Stats { .. } => reads.push(input),
             Input::Stop { grace_ms, reply } => self.drain(grace_ms, reply),
         }

@@ -13,5 +13,7 @@ mod lab;
 mod questions;
 mod reassess;
 mod resume;
+mod schedule;
 mod shown;
+mod switches;
 mod tapes;

@@ -56,6 +56,9 @@ pub struct RunView {
     pub joined: Vec<JoinedView>,
     /// How often the engine died under it.
     pub interruptions: u32,
+    /// Who saw it first, and said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<SeenView>,
     /// When this view was made, Unix ms.
     pub now: Millis,
     /// Steps in topological order.
@@ -120,7 +123,7 @@ pub struct StepView {
     pub plugin: Option<String>,
     /// Names of the steps it needs.
     pub needs: Vec<String>,
-    /// `waiting`, `ready`, `running`, `backing-off`, `asking`, `succeeded`, `failed`,
+    /// `waiting`, `ready`, `held`, `running`, `backing-off`, `asking`, `succeeded`, `failed`,
     /// `skipped`, `cancelled`, `undoing`, `undone` or `undo-failed`.
     pub state: String,
     /// Its condition.
@@ -156,9 +159,36 @@ pub struct StepView {
     pub answers: Vec<AnswerView>,
     /// How far it is; live only.
     pub progress: Option<ProgressView>,
+    /// What holds it back, in state `held`; live only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldView>,
     /// The items of a `for_each`; empty otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<StepView>,
+}
+
+/// Somebody has seen a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeenView {
+    /// Unix ms.
+    pub at: Millis,
+    /// Who.
+    pub who: String,
+    /// What they say.
+    pub reason: String,
+}
+
+/// Why a step that is ready does not start: a pause, or a maintenance window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldView {
+    /// Which, whose, and why.
+    pub why: String,
+    /// Since when it is in force, Unix ms.
+    pub since: Millis,
+    /// Until when, Unix ms; none: until somebody ends it.
+    pub until: Option<Millis>,
+    /// The command that ends it.
+    pub end: String,
 }
 
 /// Evidence that was gathered again before something acted upon it.

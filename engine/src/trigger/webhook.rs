@@ -93,7 +93,7 @@ impl Hooks {
         let webhooks = plans.iter().flat_map(|(name, plan)| {
             plan.triggers().iter().filter_map(move |trigger| match trigger {
                 plan::Trigger::Webhook(webhook) => Some((name.as_str(), webhook)),
-                plan::Trigger::Watch(_) => None,
+                plan::Trigger::Watch(_) | plan::Trigger::Schedule(_) => None,
             })
         });
         Self::gather(webhooks, secrets, bind)

@@ -140,6 +140,20 @@ impl Run {
         })
     }
 
+    /// The clusters that `attempt` reaches while it may change something; none if it can
+    /// change nothing by itself. A child run answers for its own steps.
+    pub fn may_change(&self, plan: &Plan, attempt: AttemptId) -> Option<Vec<String>> {
+        let step = plan.step(attempt.place.step);
+        let call = match (attempt.side, &step.action) {
+            (Side::Undo, _) => step.undo.as_ref()?,
+            (Side::Do, Action::Plugin(call)) if !step.changes_nothing => call,
+            (Side::Do, _) => return None,
+        };
+        // Grants that cannot be filled fail the attempt by themselves.
+        let grants = self.grants(call).unwrap_or_default();
+        Some(grants.redis.into_iter().map(|grant| grant.cluster).collect())
+    }
+
     /// What `attempt` had heard, if it is one that goes on.
     fn resumed(&self, attempt: AttemptId) -> Option<&Heard> {
         let item = self.item(attempt.place)?;

@@ -19,7 +19,7 @@ pub use read::parse_duration;
 pub(super) use read::{At, Reader, Span};
 pub(super) use step::{ActionDoc, ApprovalDoc, RetryDoc, StepDoc};
 pub(super) use text::{Literal, Text};
-pub(super) use trigger::{AuthDoc, SourceDoc, TriggerDoc, WatchDoc, WebhookDoc};
+pub(super) use trigger::{AuthDoc, ScheduleDoc, SourceDoc, TriggerDoc, WatchDoc, WebhookDoc};
 
 /// A whole file.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 
 mod grants;
 mod rests;
+mod schedule;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use crate::id::{AttemptId, Digest, Side, StepId};
 use crate::{Json, Millis};
 
 pub use grants::{ExecGrant, Grants, HttpGrant, ProbeGrant, RedisGrant};
+pub use schedule::{CatchUp, Overlap, Schedule};
 
 /// A workflow after `check`: typed, acyclic, pinned by the digest of its source.
 #[derive(Debug)]
@@ -122,7 +124,7 @@ impl Plan {
         });
         let watched = self.triggers.iter().filter_map(|trigger| match trigger {
             Trigger::Watch(watch) => Some(&watch.plan),
-            Trigger::Webhook(_) => None,
+            Trigger::Webhook(_) | Trigger::Schedule(_) => None,
         });
         let mut found = BTreeMap::new();
         for plan in children.chain(watched) {
@@ -168,6 +170,8 @@ pub enum Trigger {
     Webhook(Webhook),
     /// A detection workflow, run over and over until its verdict holds.
     Watch(Watch),
+    /// The clock.
+    Schedule(Schedule),
 }
 
 /// A webhook.

@@ -154,6 +154,7 @@ fn started_by(trigger: &Trigger) -> String {
             clean(watch.when.source()),
             if watch.times == 1 { "once".to_owned() } else { format!("{} in a row", watch.times) },
         ),
+        Trigger::Schedule(schedule) => format!("schedule {}", clean(&schedule.to_string())),
     }
 }
 

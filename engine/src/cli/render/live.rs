@@ -87,14 +87,17 @@ impl Drawing<'_> {
     }
 }
 
-/// Why a step that asks nothing was skipped.
+/// Why a step that asks nothing was skipped, or does not start.
 fn note(step: &StepView) -> Option<&str> {
+    if let Some(held) = &step.held {
+        return Some(&held.why);
+    }
     step.question.as_deref().filter(|_| !is_asking(step))
 }
 
 fn weight(state: &str) -> u8 {
     match state {
-        "running" | "undoing" | "backing-off" | "asking" => 0,
+        "running" | "undoing" | "backing-off" | "asking" | "held" => 0,
         "failed" | "undo-failed" | "cancelled" => 1,
         "ready" => 2,
         "waiting" => 3,
@@ -245,7 +248,7 @@ mod tests {
     fn a_frame_shows_what_moves() {
         check(
             &frame(&samples::run("running"), 3, 40, Look::PLAIN),
-            &expect![[r"
+            &expect![[r#"
                 ● redis-failover 01932b5e-7c1a-7000-8000-00000000002a  running for 7.50 s
                   ✓ assess    succeeded in 120 ms  redis-assess
                   ✓ promote   succeeded in 5.31 s, attempt 2  point of no return
@@ -257,9 +260,10 @@ mod tests {
                   ? ok        asks a person  approval
                       Promote 127.0.0.1:7002?
                       baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY   (or: baton reject …)
+                  ‖ settle    held back: maintenance of bondx by ben: new racks
                   – page      skipped: its condition does not hold
                   ○ report    waiting  always runs
-            "]],
+            "#]],
         );
     }
 
@@ -268,16 +272,16 @@ mod tests {
         let look = Look { width: Some(40), ..Look::PLAIN };
         check(
             &frame(&samples::run("running"), 0, 8, look),
-            &expect![[r"
+            &expect![[r#"
                 ● redis-failover 01932b5e-7c1a-7000-800…
-                    ✗ drain[1]  failed in 200 ms  drain
                   ⠋ verify    running for 1.50 s  verif…
                   ⠋ scan      running for 1.50 s  ━━━━━…
                   ? ok        asks a person  approval
                       Promote 127.0.0.1:7002?
                       baton approve 01932b5e-7c1a-7000-…
-                  … 6 more lines, see `baton show`
-            "]],
+                  ‖ settle    held back: maintenance of…
+                  … 7 more lines, see `baton show`
+            "#]],
         );
     }
 
@@ -293,7 +297,7 @@ mod tests {
         let mut before = samples::run("running");
         check(
             &changes(None, &before),
-            &expect![[r"
+            &expect![[r#"
                 14:05:09.123 run 01932b5e-7c1a-7000-8000-00000000002a of redis-failover: running
                 14:05:09.245 assess: succeeded in 120 ms
                 14:05:14.563 promote: succeeded in 5.31 s, attempt 2
@@ -307,8 +311,9 @@ mod tests {
                 14:05:16.623 ok: asks a person
                              Promote 127.0.0.1:7002?
                              baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY   (or: baton reject …)
+                14:05:16.623 settle: held back, maintenance of bondx by ben: new racks
                 14:05:16.623 page: skipped, its condition does not hold
-            "]],
+            "#]],
         );
         assert_eq!(changes(Some(&before), &before), Vec::<String>::new());
         let mut after = before.clone();

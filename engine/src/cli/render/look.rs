@@ -75,6 +75,7 @@ pub(crate) fn mark(state: &str) -> (&'static str, Tone) {
         "running" => ("●", Tone::Busy),
         "undoing" | "cancelling" | "backing-off" => ("↻", Tone::Busy),
         "asking" => ("?", Tone::Ask),
+        "held" => ("‖", Tone::Ask),
         "undone" => ("↺", Tone::Dim),
         "cancelled" => ("⊘", Tone::Bad),
         "skipped" => ("–", Tone::Dim),
@@ -86,6 +87,7 @@ pub(crate) fn mark(state: &str) -> (&'static str, Tone) {
 pub(crate) fn spoken(state: &str) -> &str {
     match state {
         "asking" => "asks a person",
+        "held" => "held back",
         "backing-off" => "waits to retry",
         "timed-out" => "timed out",
         "undo-failed" => "undo failed",

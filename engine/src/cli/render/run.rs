@@ -8,7 +8,8 @@ use super::look::{Look, Tone, mark, spoken};
 use super::page::Page;
 use super::words::{age, clean, clean_lines, clock, count, duration, fit, pairs, time};
 use crate::runner::view::{
-    AgainView, AnswerView, AttemptView, CallView, QuestionView, RunView, StepView,
+    AgainView, AnswerView, AttemptView, CallView, HeldView, QuestionView, RunView, SeenView,
+    StepView,
 };
 
 /// Where nothing else says how wide text may be, an output is cut here: the whole
@@ -71,6 +72,9 @@ fn facts(run: &RunView) -> Vec<(&'static str, String)> {
     for joined in &run.joined {
         let who = format!("{} {}", joined.kind, joined.source);
         facts.push(("joined", format!("{} by {}", clock(joined.at), clean(&who))));
+    }
+    if let Some(SeenView { at, who, reason }) = &run.acknowledged {
+        facts.push(("seen", format!("{} by {}: {}", clock(*at), clean(who), clean(reason))));
     }
     if run.interruptions > 0 {
         let times = count(run.interruptions as usize, "interruption");
@@ -157,6 +161,17 @@ impl Page {
         }
     }
 
+    /// What holds the step back, until when, and what to type.
+    fn held(&mut self, lead: &str, held: &HeldView, now: Millis) {
+        self.fact(lead, "held", &format!("{} (since {})", clean(&held.why), clock(held.since)));
+        let until = match held.until {
+            Some(until) => format!("{} (in {})", clock(until), duration(until.saturating_sub(now))),
+            None => "it waits until somebody ends that".to_owned(),
+        };
+        self.fact(lead, "until", &until);
+        self.fact(lead, "", &clean(&held.end));
+    }
+
     fn details(&mut self, lead: &str, step: &StepView, run: &RunView) {
         if !step.needs.is_empty() {
             self.fact(lead, "needs", &clean(&step.needs.join(", ")));
@@ -178,6 +193,9 @@ impl Page {
         self.list(lead, "calls", step.calls.iter().map(called));
         if let Some(fault) = &step.fault {
             self.fault(lead, fault);
+        }
+        if let Some(held) = &step.held {
+            self.held(lead, held, run.now);
         }
         self.list(lead, "answered", step.answers.iter().map(answered));
         if let Some(text) = &step.question {
@@ -312,13 +330,14 @@ mod tests {
 
     #[test]
     fn a_run_is_a_tree_with_everything_an_operator_asks_for() {
-        expect![[r"
+        expect![[r#"
             ● redis-failover 01932b5e-7c1a-7000-8000-00000000002a  running for 7.50 s
               begun    2026-11-03 14:05:09.123 UTC by webhook alertmanager
               key      redis:bondx
               params   cluster=bondx force=false
               parent   run parent-1, step 3[0] attempt 1
               joined   14:05:09.423 by watch detect-redis
+              seen     14:05:13.123 by anna: on it
               resumed  after 1 interruption of the engine
               digest   12ab34cd56ef…
               uses     verify-redis ab12cd34ef56…, promote cd34ef56ab78…
@@ -352,11 +371,15 @@ mod tests {
             │             baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
             │    no       the step fails and the run with it; nothing is undone
             │             baton reject 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY
+            ├─ ‖ settle  held back
+            │    held     maintenance of bondx by ben: new racks (since 14:04:09.123)
+            │    until    15:05:09.123 (in 59m 52s)
+            │             baton maintenance end 3 --reason WHY
             ├─ – page  skipped
             │    when     status.verify == 'failed'
             │    why      its condition does not hold
             └─ ○ report  waiting  always runs
-        "]].assert_eq(&run(&samples::run("running"), Look::PLAIN));
+        "#]].assert_eq(&run(&samples::run("running"), Look::PLAIN));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use baton_core::{Json, Millis};
 use serde_json::json;
 
 use crate::runner::view::{
-    AnswerView, AttemptView, BuildsView, CallView, FaultView, JoinedView, ParentView, ProgressView,
-    QuestionView, RunView, StepView, Summary, TriggerView,
+    AnswerView, AttemptView, BuildsView, CallView, FaultView, HeldView, JoinedView, ParentView,
+    ProgressView, QuestionView, RunView, SeenView, StepView, Summary, TriggerView,
 };
 
 /// 2026-11-03 14:05:09.123 UTC.
@@ -47,6 +47,7 @@ pub(super) fn step(name: &str, plugin: &str, state: &str) -> StepView {
         asks: None,
         answers: Vec::new(),
         progress: None,
+        held: None,
         items: Vec::new(),
     }
 }
@@ -169,6 +170,11 @@ pub(super) fn run(state: &str) -> RunView {
             source: "detect-redis".to_owned(),
         }],
         interruptions: 1,
+        acknowledged: Some(SeenView {
+            at: BEGUN + 4_000,
+            who: "anna".to_owned(),
+            reason: "on it".to_owned(),
+        }),
         now: BEGUN + 7_500,
         steps: [vec![assess, promote, drain, verify, scan], idle()].concat(),
         note: None,
@@ -210,5 +216,14 @@ fn idle() -> Vec<StepView> {
         always: true,
         ..step("report", "", "waiting")
     };
-    vec![ok, page, report]
+    let held = StepView {
+        held: Some(HeldView {
+            why: "maintenance of bondx by ben: new racks".to_owned(),
+            since: BEGUN - 60_000,
+            until: Some(BEGUN + 3_600_000),
+            end: "baton maintenance end 3 --reason WHY".to_owned(),
+        }),
+        ..step("settle", "settle", "held")
+    };
+    vec![ok, held, page, report]
 }

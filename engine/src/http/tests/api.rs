@@ -39,6 +39,7 @@ fn view(id: &str) -> RunView {
         output: Value::Null,
         joined: Vec::new(),
         interruptions: 0,
+        acknowledged: None,
         now: 2,
         steps: Vec::new(),
         note: None,

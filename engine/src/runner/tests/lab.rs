@@ -17,6 +17,7 @@ use baton_core::run::event::{
 use baton_core::run::fault::Fault;
 use baton_core::workflow::{Asks, Library, PluginFacts, check};
 use baton_host::capability::Outside;
+use baton_host::capability::redis::{Auth, Cluster, Mode as ClusterMode};
 use baton_host::{End, Host, Options, Plugin};
 use serde_json::json;
 use tempfile::TempDir;
@@ -38,7 +39,7 @@ static SANDBOX: LazyLock<(Host, Plugin, TempDir)> = LazyLock::new(|| {
     let host = Host::new(Options {
         cache_dir: cache.path().to_owned(),
         lineage_dir: None,
-        clusters: Vec::new(),
+        clusters: ["bondx", "other"].map(cluster).to_vec(),
         outside: Outside::default(),
         memory_bytes_max: 4 << 20,
         fuel_max: 100_000_000,
@@ -53,6 +54,25 @@ static SANDBOX: LazyLock<(Host, Plugin, TempDir)> = LazyLock::new(|| {
     let plugin = host.load_bytes("sleep", &guests::component(&guest.module(), wit)).unwrap();
     (host, plugin, cache)
 });
+
+/// A cluster that nobody talks to.
+fn cluster(name: &str) -> Cluster {
+    Cluster {
+        name: name.to_owned(),
+        master_name: name.to_owned(),
+        mode: ClusterMode::Lead,
+        nodes: vec!["127.0.0.1:1".to_owned()],
+        sentinels: Vec::new(),
+        zones: BTreeMap::new(),
+        auth: Auth::default(),
+        sentinel_auth: Auth::default(),
+        tls: None,
+        resp: 3,
+        down_after_ms: 5_000,
+        restart_grace_ms: 0,
+        max_lost_bytes: 0,
+    }
+}
 
 /// A workflow of one question.
 pub(super) fn asking(name: &str, head: &str) -> String {
@@ -128,12 +148,25 @@ pub(super) fn step<'a>(view: &'a RunView, name: &str) -> &'a StepView {
     view.steps.iter().find(|step| step.name == name).unwrap()
 }
 
+/// Schedules that run until this drops.
+pub(super) struct Clockworks(Vec<tokio::task::JoinHandle<()>>);
+
+impl Drop for Clockworks {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
 pub(super) struct Lab {
     pub(super) gate: Arc<Gate>,
     pub(super) handle: Handle,
     pub(super) resumed: usize,
     workflows: Vec<String>,
     bounds: Bounds,
+    /// Where pauses and the like are kept.
+    folder: Arc<TempDir>,
 }
 
 impl Lab {
@@ -148,21 +181,27 @@ impl Lab {
     ) -> Self {
         let journal = Arc::new(MemoryJournal::new(1000));
         let bounds = Bounds { attempts_max, open_runs_max };
-        Self::open(Gate::new(journal, None), workflows.to_vec(), bounds).await
+        Self::open(Gate::new(journal, None), workflows.to_vec(), bounds, folder()).await
     }
 
     pub(super) async fn on(journal: Arc<dyn Journal>, workflows: &[String]) -> Self {
         let bounds = Bounds { attempts_max: 64, open_runs_max: 1000 };
-        Self::open(Gate::new(journal, None), workflows.to_vec(), bounds).await
+        Self::open(Gate::new(journal, None), workflows.to_vec(), bounds, folder()).await
     }
 
-    async fn open(gate: Gate, workflows: Vec<String>, bounds: Bounds) -> Self {
+    async fn open(
+        gate: Gate,
+        workflows: Vec<String>,
+        bounds: Bounds,
+        folder: Arc<TempDir>,
+    ) -> Self {
         let gate = Arc::new(gate);
         let (host, ..) = &*SANDBOX;
         let journal: Arc<dyn Journal> = gate.clone();
+        let switches = Some(folder.path().join("switches.json"));
         let (handle, resumed) =
-            start(journal, host.clone(), loaded(&workflows), bounds).await.unwrap();
-        Self { gate, handle, resumed, workflows, bounds }
+            start(journal, host.clone(), loaded(&workflows), bounds, switches).await.unwrap();
+        Self { gate, handle, resumed, workflows, bounds, folder }
     }
 
     /// The engine dies where it stands and starts again on what is on disk.
@@ -173,7 +212,18 @@ impl Lab {
     /// The same, and the records of `spoiled` are damaged.
     pub(super) async fn crash_spoiling(self, spoiled: Option<RunId>) -> Self {
         self.die().await;
-        Self::open(Gate::new(self.gate.inner(), spoiled), self.workflows, self.bounds).await
+        let gate = Gate::new(self.gate.inner(), spoiled);
+        Self::open(gate, self.workflows, self.bounds, self.folder).await
+    }
+
+    /// Starts the schedules of its workflows.
+    pub(super) fn wind_up(&self) -> Clockworks {
+        Clockworks(crate::runner::schedule::start(&self.handle, &loaded(&self.workflows).plans))
+    }
+
+    /// What is said to this engine cannot be kept any more.
+    pub(super) fn spoil_switches(&self) {
+        std::fs::create_dir(self.folder.path().join("switches.new")).unwrap();
     }
 
     /// From here on nothing of this engine reaches the disk.
@@ -291,11 +341,15 @@ impl Lab {
     }
 }
 
+fn folder() -> Arc<TempDir> {
+    Arc::new(tempfile::tempdir().unwrap())
+}
+
 fn loaded(workflows: &[String]) -> Loaded {
     let (_, plugin, _) = &*SANDBOX;
     let name = |text: &String| text.split('"').nth(1).unwrap().to_owned();
     let facts = PluginFacts {
-        // It asks for a command and never sends it.
+        // It asks for none and sends none.
         redis_commands: Vec::new(),
         asks: Asks::default(),
         when_interrupted: plugin.info().when_interrupted,

@@ -9,10 +9,12 @@ use super::{Checker, Flawed, bad_dashed_name};
 use crate::Millis;
 use crate::expression::{Condition, Template};
 use crate::workflow::document::{
-    AuthDoc, Document, Literal, SourceDoc, Text, TriggerDoc, WatchDoc, WebhookDoc,
+    AuthDoc, Document, Literal, ScheduleDoc, SourceDoc, Text, TriggerDoc, WatchDoc, WebhookDoc,
 };
 use crate::workflow::flaw::Flaw;
-use crate::workflow::plan::{Action, Plan, Trigger, Watch, Webhook, WebhookAuth, WebhookFormat};
+use crate::workflow::plan::{
+    Action, CatchUp, Overlap, Plan, Schedule, Trigger, Watch, Webhook, WebhookAuth, WebhookFormat,
+};
 
 /// A repeat within this time after success is a duplicate (design: 10 min).
 const DEDUP_FOR_MS_DEFAULT: Millis = 10 * 60 * 1000;
@@ -42,6 +44,9 @@ impl Checker<'_> {
                 }
                 SourceDoc::Watch(watch) => {
                     self.watch(trigger, watch, sight, flaws).map(Trigger::Watch)
+                }
+                SourceDoc::Schedule(schedule) => {
+                    self.schedule(trigger, schedule, sight, flaws).map(Trigger::Schedule)
                 }
             });
         }
@@ -111,6 +116,45 @@ impl Checker<'_> {
             when: when.ok()??,
             times: watch.times.as_ref().map_or(1, |times| times.value),
             hint: watch.hint.as_ref().map(|cluster| cluster.value.clone()),
+            params: params?,
+        })
+    }
+
+    fn schedule(
+        &self,
+        trigger: &TriggerDoc,
+        schedule: &ScheduleDoc,
+        sight: &Sight<'_>,
+        flaws: &mut Vec<Flaw>,
+    ) -> Option<Schedule> {
+        if let Some(when) = &trigger.when {
+            let message = "a schedule has no `when`: there is nothing yet that it could look at";
+            let help = "write it as `when` of the first step that depends on it";
+            flaws.push(Flaw::at("misplaced-key", when.span.clone(), message).help(help));
+        }
+        let cron = schedule.cron.as_ref().and_then(|text| {
+            let read = Schedule::cron(&text.value);
+            let flaw = |why| {
+                let message = format!("`{}` is no time table: {why}", text.value);
+                let help =
+                    "write minute, hour, day of month, month, day of week: cron = \"0 3 * * *\"";
+                Flaw::at("bad-cron", text.span.clone(), message).help(help)
+            };
+            read.map_err(|why| flaws.push(flaw(why))).ok()
+        });
+        let name = schedule.timezone.as_ref().map_or("UTC", |text| text.value.as_str());
+        let zone = Schedule::zone(name);
+        if let (None, Some(text)) = (&zone, &schedule.timezone) {
+            let message = format!("there is no time zone `{name}`");
+            let help = "write a name of the IANA database: timezone = \"Europe/Berlin\"";
+            flaws.push(Flaw::at("bad-timezone", text.span.clone(), message).help(help));
+        }
+        let params = self.run_params(trigger, sight, &sight.of(&[]), flaws);
+        Some(Schedule {
+            cron: cron?,
+            zone: zone?,
+            catch_up: schedule.catch_up.as_ref().map_or(CatchUp::None, |it| it.value),
+            overlap: schedule.overlap.as_ref().map_or(Overlap::Skip, |it| it.value),
             params: params?,
         })
     }

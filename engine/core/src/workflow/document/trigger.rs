@@ -7,7 +7,7 @@ use super::read::{At, Fields, Reader, Span};
 use super::text::{Literal, Text};
 use crate::Millis;
 use crate::workflow::flaw::Flaw;
-use crate::workflow::plan::WebhookFormat;
+use crate::workflow::plan::{CatchUp, Overlap, WebhookFormat};
 
 /// One entry of `[[triggers]]`.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(in crate::workflow) struct TriggerDoc {
 pub(in crate::workflow) enum SourceDoc {
     Webhook(WebhookDoc),
     Watch(WatchDoc),
+    Schedule(ScheduleDoc),
 }
 
 /// `kind = "webhook"`
@@ -54,10 +55,20 @@ pub(in crate::workflow) struct WatchDoc {
     pub(in crate::workflow) hint: Option<Text>,
 }
 
+/// `kind = "schedule"`
+#[derive(Debug)]
+pub(in crate::workflow) struct ScheduleDoc {
+    pub(in crate::workflow) cron: Option<Text>,
+    pub(in crate::workflow) timezone: Option<Text>,
+    pub(in crate::workflow) catch_up: Option<At<CatchUp>>,
+    pub(in crate::workflow) overlap: Option<At<Overlap>>,
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     Webhook,
     Watch,
+    Schedule,
 }
 
 /// Looks in a row that a watch may ask for: more is a longer `every`.
@@ -74,8 +85,9 @@ impl TriggerDoc {
 
     fn read(value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
         let mut fields = Fields::of(value, "triggers", "a trigger", reader)?;
-        fields.require("kind", "kind = \"webhook\" (or \"watch\")", reader);
-        let kinds = [("webhook", Kind::Webhook), ("watch", Kind::Watch)];
+        fields.require("kind", "kind = \"webhook\" (or \"watch\", \"schedule\")", reader);
+        let kinds =
+            [("webhook", Kind::Webhook), ("watch", Kind::Watch), ("schedule", Kind::Schedule)];
         let kind = fields.choice("kind", &kinds, reader)?;
         let span = fields.key_span("kind").unwrap_or(kind.span);
         let when = fields.text("when", reader);
@@ -83,6 +95,7 @@ impl TriggerDoc {
         let source = match kind.value {
             Kind::Webhook => SourceDoc::Webhook(WebhookDoc::read(&mut fields, reader)),
             Kind::Watch => SourceDoc::Watch(WatchDoc::read(&mut fields, reader)),
+            Kind::Schedule => SourceDoc::Schedule(ScheduleDoc::read(&mut fields, reader)),
         };
         fields.finish(reader);
         Some(Self { span, when, params, source })
@@ -152,6 +165,21 @@ impl WatchDoc {
         fields.require("workflow", "workflow = \"detect-redis\"", reader);
         fields.require("every", "every = \"250ms\"", reader);
         fields.require("when", "when = \"output.verdict == 'dead'\"", reader);
+        read
+    }
+}
+
+impl ScheduleDoc {
+    fn read(fields: &mut Fields<'_, '_>, reader: &mut Reader<'_>) -> Self {
+        let catch_up = [("none", CatchUp::None), ("latest", CatchUp::Latest)];
+        let overlap = [("skip", Overlap::Skip), ("allow", Overlap::Allow)];
+        let read = Self {
+            cron: fields.text("cron", reader),
+            timezone: fields.text("timezone", reader),
+            catch_up: fields.choice("catch_up", &catch_up, reader),
+            overlap: fields.choice("overlap", &overlap, reader),
+        };
+        fields.require("cron", "cron = \"0 3 * * *\"", reader);
         read
     }
 }

@@ -80,6 +80,10 @@ impl Clusters {
         Some(Hints::of(&self.find(name)?))
     }
 
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
     fn find(&self, name: &str) -> Option<Arc<Known>> {
         self.0.iter().find(|known| known.cluster.name == name).cloned()
     }
