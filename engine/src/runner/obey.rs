@@ -36,8 +36,8 @@ impl Runner {
         self.makes_sense(order)?;
         let who = by.who.clone();
         let next = self.switches.after(order, by, stage.now).map_err(CommandError::Illegal)?;
-        let (shelf, kept) = (self.shelf.clone(), next.clone());
-        tokio::task::spawn_blocking(move || shelf.keep(&kept))
+        let (place, kept) = (self.shelf.clone(), next.clone());
+        tokio::task::spawn_blocking(move || place.keep(&kept))
             .await
             .unwrap_or_else(|error| Err(error.to_string()))
             .map_err(CommandError::Unavailable)?;

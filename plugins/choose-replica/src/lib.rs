@@ -5,7 +5,7 @@
 pub mod ranking;
 
 use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Plugin, Table, json};
-use baton_topology::{Assessment, Look, Scope, Verdict, look, same_address};
+use baton_topology::{Assessment, Look, Node, Scope, Verdict, look, same_address};
 use ranking::{Candidate, Ranking, Zones, rank};
 use serde::{Deserialize, Serialize};
 
@@ -176,10 +176,18 @@ fn table(candidates: &[Candidate]) -> Table {
     table
 }
 
-/// Looks until no offset has moved between two looks: what the dead master had sent
-/// may still be in the replicas' buffers.
+/// Looks until no offset can move any more: what the dead master had sent may still be in
+/// a replica's buffers. A replica whose link is down has applied all that it received and
+/// dropped what was half a command (Redis 7.0 networking.c, replication.c:
+/// replicationCacheMaster), so that one look is enough; the others are looked at until
+/// they stand still.
 fn drained<H: Host>(cluster: &Cluster, host: &mut H) -> Result<Look, Fault> {
     let mut last = look(cluster, Scope::DataNodes, TIMEOUT_MS, host)?;
+    let is_final =
+        |it: &Node| it.is_master() || !it.reachable || (it.link_up == Some(false) && !it.syncing);
+    if last.nodes.iter().all(is_final) {
+        return Ok(last);
+    }
     for _ in 0..DRAIN_LOOKS_MAX {
         host.sleep(DRAIN_MS);
         let next = look(cluster, Scope::DataNodes, TIMEOUT_MS, host)?;
@@ -295,9 +303,29 @@ mod tests {
         }
     }
 
+    /// The master is silent, and its replicas' links are up for as long as nothing breaks
+    /// them.
+    fn hanging() -> Sim {
+        let sim = Sim::killed();
+        sim.node(0, |it| it.down = Some(ErrorKind::TimedOut));
+        for replica in [1, 2] {
+            sim.node(replica, |it| it.link = Some(true));
+        }
+        sim
+    }
+
+    #[test]
+    fn replicas_that_have_lost_their_master_are_looked_at_once() {
+        let sim = Sim::killed();
+        let mut host = sim.host();
+        let begun_ms = host.now_ms;
+        ChooseReplica::run(input(&sim), &mut host).unwrap();
+        assert_eq!((host.count_sent("PING"), host.now_ms), (3, begun_ms));
+    }
+
     #[test]
     fn received_data_drains_before_anyone_is_chosen() {
-        let sim = Sim::killed();
+        let sim = hanging();
         sim.node(1, |it| it.offset = 2000);
         let input = Input { cluster: "bondx".into(), assessment: assessed(&sim) };
         let feed = Draining(sim, 3);
@@ -308,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_replica_that_never_stops_is_a_fault_to_retry() {
-        let sim = Sim::killed();
+        let sim = hanging();
         let input = Input { cluster: "bondx".into(), assessment: assessed(&sim) };
         let feed = Draining(sim, u32::MAX);
         let mut host = FakeCluster::with_responder("bondx", &DATA, &SENTINELS, feed);

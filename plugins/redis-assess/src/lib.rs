@@ -8,7 +8,7 @@ pub mod past;
 use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Level, Plugin, Sample};
 use baton_topology::{Assessment, Look, Scope, Verdict, look};
 use evidence::{Judgement, Patience, confirm, judge, seen_from};
-use past::{last_known, lineage};
+use past::{last_known, lineage, replaced};
 use serde::Deserialize;
 
 /// Longest wait for a member, ms, connecting included. One member that hangs makes
@@ -86,6 +86,7 @@ impl Plugin for RedisAssess {
             masters: seen.masters().map(|it| it.address.clone()).collect(),
             vantage,
             lineage: lineage(&seen, master.as_deref(), &known),
+            replaced: replaced(&seen, &known),
             last_known: known,
             master,
             nodes: seen.nodes,
@@ -195,6 +196,28 @@ mod tests {
         assert_eq!((known.offset, known.at_ms), (1234, host.now_ms - 400));
         let votes = Vantage { us: Vote::Dead, replicas: Vote::Dead, sentinels: Vote::Alive };
         assert_eq!(seen.vantage, Some(votes), "Sentinels have not noticed yet");
+    }
+
+    #[test]
+    fn a_master_that_hangs_and_was_replaced_by_sentinel_is_owed_a_fence_for_a_minute() {
+        let sim = Sim::bondx();
+        sim.node(0, |it| it.down = Some(ErrorKind::TimedOut));
+        let mut host = sim.host();
+        host.samples = vec![master_sample(&host, 1000)];
+        assert!(assess(&mut host).replaced.is_empty(), "nobody has taken over yet");
+        sim.node(1, |it| {
+            (it.follows, it.replid, it.replid2) = (None, "b".repeat(40), HISTORY.into());
+            it.second_offset = 1001;
+        });
+        for index in 0..3 {
+            sim.sentinel(index, |it| it.master = DATA[1].into());
+        }
+        assert_eq!(assess(&mut host).replaced, [DATA[0]]);
+        host.samples[0].at_ms = host.now_ms - 61_000;
+        assert!(assess(&mut host).replaced.is_empty(), "somebody has begun by now");
+        host.samples[0].at_ms = host.now_ms;
+        host.samples[0].replid = "c".repeat(40);
+        assert!(assess(&mut host).replaced.is_empty(), "it was another cluster's");
     }
 
     #[test]

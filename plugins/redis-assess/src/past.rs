@@ -20,6 +20,20 @@ pub fn last_known(look: &Look, samples: &[Sample]) -> Vec<LastKnown> {
     look.nodes.iter().filter(|it| it.role.is_none()).filter_map(newest).collect()
 }
 
+/// A master that was seen longer ago than this is no news, ms: whoever was to settle what
+/// it is owed has begun.
+const JUST_NOW_MS: u64 = 60_000;
+
+/// Of those that do not say how they stand: who was master just now, and has a successor
+/// of its own history.
+pub fn replaced(look: &Look, known: &[LastKnown]) -> Vec<String> {
+    let succeeded = |it: &&LastKnown| {
+        let was = it.role == "master" && look.at_ms.saturating_sub(it.at_ms) <= JUST_NOW_MS;
+        was && look.successor_of(&it.address).is_some_and(|new| new.is_of(&it.replid))
+    };
+    known.iter().filter(succeeded).map(|it| it.address.clone()).collect()
+}
+
 /// The history to continue, and the furthest offset of it that anyone shows or has
 /// shown: the master's own if it answers; else the one that it was on when it was seen
 /// last, if a reachable node carries it; else the one that most of its replicas carry.

@@ -439,6 +439,7 @@ pub fn assessed(sim: &Sim) -> crate::Assessment {
         masters: seen.masters().map(|it| it.address.clone()).collect(),
         vantage: None,
         last_known: Vec::new(),
+        replaced: Vec::new(),
         nodes: seen.nodes,
         sentinels: seen.sentinels,
         lineage: Some(lineage),

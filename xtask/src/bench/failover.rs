@@ -7,7 +7,7 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use baton_lab::crash::Engine;
@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 /// For what takes seconds: Sentinel's patience, a busy machine.
 const SOON: Duration = Duration::from_mins(1);
 const STICKY: usize = 8;
+/// From the time that trade goes on elsewhere until a hanging master wakes.
+const WOKEN_AFTER: Duration = Duration::from_secs(2);
 const INSTRUMENTS: usize = 200;
 
 /// Who acts.
@@ -51,6 +53,16 @@ struct Round {
     lost: usize,
     /// Writes that a woken master acknowledged to clients that stayed.
     woken: Option<usize>,
+    /// What the failover's run did when, in milliseconds after the fault.
+    stages: Vec<Stage>,
+}
+
+/// A step of the run that replaced a killed master.
+#[derive(Debug, Serialize)]
+struct Stage {
+    step: String,
+    started_ms: i64,
+    ended_ms: Option<i64>,
 }
 
 /// All rounds of one kind.
@@ -79,6 +91,9 @@ pub(super) fn measure(root: &Path, rounds: u32, min_replicas: u32) -> Result<Val
                     "{number:>3}  {who:<9?} {fault:<8?} gap {:>8.1} ms  lost {:>6}  woken {:?}",
                     round.gap_ms, round.lost, round.woken
                 );
+                for Stage { step, started_ms, ended_ms } in &round.stages {
+                    println!("       {started_ms:>6} ms  {step}, until {ended_ms:?}");
+                }
                 played.push(round);
             }
         }
@@ -111,6 +126,7 @@ pub(super) fn measure(root: &Path, rounds: u32, min_replicas: u32) -> Result<Val
         "down_after_ms": down_after_ms,
         "failover_timeout_ms": failover_timeout_ms,
         "min_replicas_to_write": min_replicas,
+        "woken_after_ms": WOKEN_AFTER.as_millis(),
         "summary": all,
         "rounds": played,
     }))
@@ -133,7 +149,7 @@ fn play(root: &Path, who: Who, fault: Fault, min_replicas: u32) -> Result<Round>
     let sticky = (fault == Fault::Stop).then(|| Probes::sticky(&lab, 0, STICKY));
     wait_until("the trader writes", SOON, || trader.acked() > 1_000)?;
 
-    let at = Instant::now();
+    let (at, at_ms) = (Instant::now(), unix_ms());
     match (fault, &mut engine) {
         (Fault::Kill, _) => lab.data()[0].kill()?,
         (Fault::Stop, _) => lab.data()[0].stop()?,
@@ -153,13 +169,44 @@ fn play(root: &Path, who: Who, fault: Fault, min_replicas: u32) -> Result<Round>
     }
     let seen = trader.acked();
     wait_until("trade goes on", SOON, || trader.acked() > seen + 500)?;
+    if sticky.is_some() {
+        thread::sleep(WOKEN_AFTER);
+    }
     let woken = sticky.map(|sticky| woken(&lab, &sticky)).transpose()?;
     let history = trader.stop();
+    let stages = match (fault, &mut engine) {
+        (Fault::Kill, Some(engine)) => stages(engine, at_ms)?,
+        (Fault::Kill | Fault::Stop | Fault::Planned, _) => Vec::new(),
+    };
     let gap = history.gap_after(at).context("the trader was never silent")?;
     let new = moved().context("the Sentinels changed their minds")?;
     let account = history.account(&mut query::connect(&new, None)?)?;
     let gap_ms = (gap.length().as_secs_f64() * 10_000.0).round() / 10.0;
-    Ok(Round { who, fault, gap_ms, lost: account.lost.len(), woken })
+    Ok(Round { who, fault, gap_ms, lost: account.lost.len(), woken, stages })
+}
+
+/// What the run that replaced the master did when.
+fn stages(engine: &mut Engine, at_ms: i64) -> Result<Vec<Stage>> {
+    let runs = engine.get("/runs?workflow=redis-failover&limit=1")?;
+    let id = runs["runs"][0]["id"].as_str().context("there is no run of redis-failover")?;
+    let run = engine.get(&format!("/runs/{id}"))?;
+    let after = |time: &Value| Some(time.as_i64()? - at_ms);
+    let begun = after(&run["begun_at"]).context("a run has begun")?;
+    let begin = Stage { step: "(run begun)".to_owned(), started_ms: begun, ended_ms: None };
+    let steps = run["steps"].as_array().context("a run has steps")?;
+    let started = steps.iter().filter_map(|step| {
+        Some(Stage {
+            step: step["name"].as_str()?.to_owned(),
+            started_ms: after(&step["started_at"])?,
+            ended_ms: after(&step["ended_at"]),
+        })
+    });
+    Ok(std::iter::once(begin).chain(started).collect())
+}
+
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// An engine whose plugins are compiled and whose watch has looked.

@@ -248,7 +248,7 @@ mod tests {
     fn a_frame_shows_what_moves() {
         check(
             &frame(&samples::run("running"), 3, 40, Look::PLAIN),
-            &expect![[r#"
+            &expect![[r"
                 ● redis-failover 01932b5e-7c1a-7000-8000-00000000002a  running for 7.50 s
                   ✓ assess    succeeded in 120 ms  redis-assess
                   ✓ promote   succeeded in 5.31 s, attempt 2  point of no return
@@ -263,7 +263,7 @@ mod tests {
                   ‖ settle    held back: maintenance of bondx by ben: new racks
                   – page      skipped: its condition does not hold
                   ○ report    waiting  always runs
-            "#]],
+            "]],
         );
     }
 
@@ -272,7 +272,7 @@ mod tests {
         let look = Look { width: Some(40), ..Look::PLAIN };
         check(
             &frame(&samples::run("running"), 0, 8, look),
-            &expect![[r#"
+            &expect![[r"
                 ● redis-failover 01932b5e-7c1a-7000-800…
                   ⠋ verify    running for 1.50 s  verif…
                   ⠋ scan      running for 1.50 s  ━━━━━…
@@ -281,7 +281,7 @@ mod tests {
                       baton approve 01932b5e-7c1a-7000-…
                   ‖ settle    held back: maintenance of…
                   … 7 more lines, see `baton show`
-            "#]],
+            "]],
         );
     }
 
@@ -297,7 +297,7 @@ mod tests {
         let mut before = samples::run("running");
         check(
             &changes(None, &before),
-            &expect![[r#"
+            &expect![[r"
                 14:05:09.123 run 01932b5e-7c1a-7000-8000-00000000002a of redis-failover: running
                 14:05:09.245 assess: succeeded in 120 ms
                 14:05:14.563 promote: succeeded in 5.31 s, attempt 2
@@ -313,7 +313,7 @@ mod tests {
                              baton approve 01932b5e-7c1a-7000-8000-00000000002a ok --reason WHY   (or: baton reject …)
                 14:05:16.623 settle: held back, maintenance of bondx by ben: new racks
                 14:05:16.623 page: skipped, its condition does not hold
-            "#]],
+            "]],
         );
         assert_eq!(changes(Some(&before), &before), Vec::<String>::new());
         let mut after = before.clone();

@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_run_is_a_tree_with_everything_an_operator_asks_for() {
-        expect![[r#"
+        expect![[r"
             ● redis-failover 01932b5e-7c1a-7000-8000-00000000002a  running for 7.50 s
               begun    2026-11-03 14:05:09.123 UTC by webhook alertmanager
               key      redis:bondx
@@ -379,7 +379,7 @@ mod tests {
             │    when     status.verify == 'failed'
             │    why      its condition does not hold
             └─ ○ report  waiting  always runs
-        "#]].assert_eq(&run(&samples::run("running"), Look::PLAIN));
+        "]].assert_eq(&run(&samples::run("running"), Look::PLAIN));
     }
 
     #[test]

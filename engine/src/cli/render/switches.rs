@@ -113,7 +113,7 @@ mod tests {
             ],
             ..Switches::default()
         };
-        expect![[r#"
+        expect![[r"
                WHAT        STATE           FROM                         UNTIL                        BY   WHY
             4  everything  paused          2026-11-03 14:05:04.123 UTC  somebody ends it             ann  new ⏎ racks
             5  bondx       in maintenance  2026-11-03 14:05:08.123 UTC  2026-11-03 14:06:39.123 UTC  ann  new ⏎ racks
@@ -122,11 +122,11 @@ mod tests {
                ENDED       AT                           BY   WHY
             2  x           1970-01-01 00:00:00.005 UTC  -    its time had come
             1  everything  2026-11-03 14:05:00.123 UTC  bob  done
-        "#]]
+        "]]
         .assert_eq(&switches(&all, NOW, Look::PLAIN));
-        expect![[r#"
+        expect![[r"
             everything is paused, by ann: new ⏎ racks
-            bondx is in maintenance for 1m 30s more, by ann: new ⏎ racks"#]]
+            bondx is in maintenance for 1m 30s more, by ann: new ⏎ racks"]]
         .assert_eq(&notes(&all, NOW).join("\n"));
         assert_eq!(switches(&Switches::default(), NOW, Look::PLAIN), "nothing is held back\n");
     }

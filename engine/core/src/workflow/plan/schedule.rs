@@ -94,16 +94,17 @@ mod tests {
 
     fn schedule(cron: &str, zone: &str) -> Schedule {
         Schedule {
-            cron: Schedule::cron(cron).unwrap(),
-            zone: Schedule::zone(zone).unwrap(),
+            cron: Schedule::cron(cron).expect("it reads"),
+            zone: Schedule::zone(zone).expect("it reads"),
             catch_up: CatchUp::None,
             overlap: Overlap::Skip,
-            params: Template::parse(json!({})).unwrap(),
+            params: Template::parse(json!({})).expect("it reads"),
         }
     }
 
     fn at(text: &str) -> Millis {
-        u64::try_from(text.parse::<Timestamp>().unwrap().as_millisecond()).unwrap()
+        u64::try_from(text.parse::<Timestamp>().expect("it reads").as_millisecond())
+            .expect("it reads")
     }
 
     /// The next three times after `from`.
@@ -112,7 +113,7 @@ mod tests {
         let schedule = schedule(cron, zone);
         let mut now = at(from);
         let times = [(); 3].map(|()| {
-            now = schedule.next(now).unwrap();
+            now = schedule.next(now).expect("it reads");
             assert_eq!(schedule.latest(now), Some(now));
             now
         });
