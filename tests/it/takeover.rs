@@ -64,7 +64,7 @@ impl Scene {
     }
 
     /// The latest run of a workflow, as soon as there is one.
-    fn latest(&mut self, workflow: &str) -> String {
+    pub(super) fn latest(&mut self, workflow: &str) -> String {
         let path = format!("/runs?workflow={workflow}&limit=1");
         let found = wait_for(&format!("there is a run of {workflow}"), SOON, || {
             let list = self.engine.get(&path).ok()?;
