@@ -94,7 +94,8 @@ impl Haproxy {
         self.log().lines().filter(is_so).count()
     }
 
-    fn log(&self) -> String {
+    /// All that it said.
+    pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }

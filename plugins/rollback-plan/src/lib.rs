@@ -93,7 +93,9 @@ impl Plugin for RollbackPlan {
             let what = format!("baton.toml lists no node {}", input.old_master);
             return Err(Fault::permanent("no-such-node", what));
         }
-        let bytes_per_s = rate(&cluster, &seen, host)?;
+        // How fast the master is written to matters where something can be handed over.
+        let near = seen.node(&input.old_master).is_some_and(|it| it.is_replica());
+        let bytes_per_s = if near { rate(&cluster, &seen, host)? } else { 0 };
         Ok(plan(&cluster.name, &seen, &input, bytes_per_s))
     }
 }
@@ -173,11 +175,11 @@ fn gap(at: &Standing, lag_bytes: Option<i64>, bytes_per_s: i64) -> String {
         return "none".into();
     }
     let lag = match lag_bytes {
-        Some(lag) => format!("it is {lag} bytes behind"),
-        None => "how far it will be behind is not known".into(),
+        Some(lag) => format!("it is {lag} bytes behind, at {bytes_per_s} bytes a second"),
+        None => "how far it will be behind is not known yet".into(),
     };
     format!(
-        "writes stop for some 10 ms, at most about half a second; {lag}, at {bytes_per_s} bytes a second; nothing is lost, or the handover is called off"
+        "writes stop for some 10 ms, at most about half a second; {lag}; nothing is lost, or the handover is called off"
     )
 }
 

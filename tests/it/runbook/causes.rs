@@ -1,10 +1,12 @@
 //! Why it came to this: real traces in real servers, also behind a real failover.
 
-use baton_lab::crash::failover::Begun;
-use baton_lab::{Lab, Options, query};
-use serde_json::{Value, json};
+use std::fs;
 
-use super::{commands, found, leading, run, set, step};
+use baton_lab::crash::failover::Begun;
+use baton_lab::{Lab, Options, market, query};
+use serde_json::json;
+
+use super::{FAILOVER, PLUGINS, commands, found, leading, run, set, step};
 use crate::takeover::Scene;
 
 /// Sentinels that keep out of it, however slow this machine is.
@@ -83,47 +85,55 @@ fn without_listed_commands_and_rights_it_says_what_was_not_told() {
     }
 }
 
-/// A cluster whose master was killed and replaced; the run, and its report.
-fn failed_over(change: impl Fn(&mut Scene)) -> (Scene, Value, String) {
+#[test]
+fn the_report_of_a_failover_has_the_evidence_the_way_back_and_what_is_left_for_people() {
     let mut scene = Scene::new(patient(), Begun::ByAlert);
-    change(&mut scene);
     scene.data(0).kill().unwrap();
     let id = scene.begin("redis-failover", &json!({}));
     let run = scene.end_of(&id);
     assert_eq!(run["output"]["verdict"], "pass", "{run:#}");
-    let report = step(&run, "report")["output"]["markdown"].as_str().unwrap().to_owned();
-    (scene, run, report)
-}
-
-#[test]
-fn the_report_of_a_failover_has_the_evidence_the_way_back_and_what_is_left_for_people() {
-    let (scene, run, report) = failed_over(|_| {});
+    let report = step(&run, "report")["output"]["markdown"].as_str().unwrap();
     let old = scene.data(0).address();
     let evidence = &step(&run, "evidence")["output"];
     assert_eq!(evidence["silent"][0]["address"], old.as_str(), "{evidence:#}");
     assert!(report.contains(&format!("| {old} | did not answer: ")), "{report}");
     let plan = &step(&run, "way_back")["output"];
     assert_eq!(plan["verdict"], "blocked", "{plan:#}");
-    let target = format!("--param target={old}");
-    assert!(report.contains(&target), "{report}");
+    assert!(report.contains(&format!("--param target={old}")), "{report}");
     for words in ["On-call Engineer", "Post-incident analysis", "Redis Support"] {
         assert!(report.contains(words), "{words} is not in {report}");
     }
-    // Evidence comes behind the proof that all is well, and changes nothing.
+    // Evidence comes behind the proof that all is well.
     let at = |name: &str, field: &str| step(&run, name)["attempts"][0][field].as_u64().unwrap();
     assert!(at("evidence", "started_at") >= at("verify", "ended_at"), "{run:#}");
 }
 
 #[test]
 fn a_failover_whose_evidence_and_plan_fail_is_a_failover_all_the_same() {
-    let (_scene, run, report) = failed_over(|scene| {
-        // Every node answers, and refuses these questions.
-        for node in scene.lab.data() {
-            let words =
-                ["ACL", "SETUSER", "default", "-slowlog", "-latency", "-memory", "-client|list"];
-            query::ask::<()>(node, &words).unwrap();
-        }
-    });
-    assert_eq!(run["state"], "succeeded", "{run:#}");
-    assert!(report.contains("NOPERM"), "{report}");
+    let lab = Lab::start(patient()).unwrap();
+    let mut house =
+        leading(&lab, &FAILOVER, &PLUGINS, "[secrets]\nhook-token = { env = \"HOOK\" }");
+    house.set("HOOK", "laboratory");
+    let mut connection = query::connect(&lab.data()[0].address(), None).unwrap();
+    market::fill(&mut connection, 3, 1).unwrap();
+    let spoil = |name: &str, from: &str, to: &str| {
+        let text = fs::read_to_string(house.workflow(name)).unwrap();
+        assert!(text.contains(from), "{name} has no {from}");
+        house.write(name, &text.replace(from, to));
+    };
+    spoil("redis-evidence", "timeout = \"15s\"", "timeout = \"1ms\"");
+    spoil(
+        "redis-rollback-plan",
+        "old_master = \"${params.old_master}\"",
+        "old_master = \"10.9.9.9:1\"",
+    );
+    spoil("follow-ups", "reason = \"For", "reason = \"${run.id | float} For");
+    lab.data()[0].kill().unwrap();
+    let run = run(&house, "redis-failover", &[]);
+    let states =
+        ["verify", "evidence", "way_back", "follow_ups"].map(|it| &step(&run, it)["state"]);
+    assert_eq!(states, ["succeeded", "failed", "failed", "failed"], "{run:#}");
+    assert_eq!((&run["state"], &run["output"]["verdict"]), (&json!("succeeded"), &json!("pass")));
+    let report = step(&run, "report")["output"]["markdown"].as_str().unwrap();
+    assert!(report.contains("### evidence: failed"), "{report}");
 }

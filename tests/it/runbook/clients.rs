@@ -8,37 +8,8 @@ use baton_lab::kube::{Kube, TOKEN};
 use baton_lab::{Lab, Options, query, wait_until};
 use serde_json::{Value, json};
 
-use super::{leading, run, step, try_run};
+use super::{FAILOVER, PLUGINS, leading, run, step, try_run};
 use crate::house::{House, SOON};
-
-const FAILOVER: [&str; 9] = [
-    "redis-failover",
-    "detect-redis",
-    "redis-rejoin",
-    "redis-settle",
-    "verify-redis",
-    "redis-evidence",
-    "redis-rollback-plan",
-    "follow-ups",
-    "haproxy-route",
-];
-const PLUGINS: [&str; 15] = [
-    "redis-assess",
-    "choose-replica",
-    "fence",
-    "promote",
-    "settle",
-    "hold",
-    "salvage",
-    "rejoin",
-    "verify-replication",
-    "verify-orderbook",
-    "redis-evidence",
-    "rollback-plan",
-    "switchover-plan",
-    "haproxy-route",
-    "kube-config",
-];
 
 fn lab() -> Lab {
     Lab::start(Options { down_after_ms: 60_000, ..Options::bondx() }).unwrap()
@@ -142,6 +113,21 @@ fn haproxy_is_given_orders_once_and_refuses_are_told() {
     assert_eq!(again["output"]["verdict"], "as it was", "{again:#}");
     assert_eq!(step(&again, "route")["calls"].as_array().map_or(0, Vec::len), 0);
     write(&haproxy, "still").unwrap();
+
+    // Another is master: there is no moment in which both are open.
+    let target = lab.data()[1].port().to_string();
+    let words = ["FAILOVER", "TO", "127.0.0.1", &target, "TIMEOUT", "3000"];
+    query::ask::<()>(&lab.data()[0], &words).unwrap();
+    wait_until("the second node is master", SOON, || {
+        lab.writable_masters() == [lab.data()[1].address()]
+    })
+    .unwrap();
+    let moved = run(&house, "haproxy-route", &[]);
+    assert_eq!(moved["output"]["server"], "n2", "{moved:#}");
+    let log = haproxy.log();
+    let closed = log.rfind("n1 is going DOWN for maintenance").expect("it is closed");
+    let opened = log.rfind("leaving forced maintenance").unwrap_or_else(|| panic!("{log}"));
+    assert!(closed < opened, "{log}");
 
     let fault = |run: &Value| step(run, "route")["fault"]["code"].as_str().unwrap().to_owned();
     let (_, strange) = try_run(&house, "haproxy-route", &["backend=other"]);

@@ -15,6 +15,37 @@ use serde_json::Value;
 
 use crate::house::House;
 
+/// The failover and all that it begins, and what routes clients behind it.
+const FAILOVER: [&str; 9] = [
+    "redis-failover",
+    "detect-redis",
+    "redis-rejoin",
+    "redis-settle",
+    "verify-redis",
+    "redis-evidence",
+    "redis-rollback-plan",
+    "follow-ups",
+    "haproxy-route",
+];
+/// Their plugins.
+const PLUGINS: [&str; 15] = [
+    "redis-assess",
+    "choose-replica",
+    "fence",
+    "promote",
+    "settle",
+    "hold",
+    "salvage",
+    "rejoin",
+    "verify-replication",
+    "verify-orderbook",
+    "redis-evidence",
+    "rollback-plan",
+    "switchover-plan",
+    "haproxy-route",
+    "kube-config",
+];
+
 /// A house that leads the cluster of `lab`, with these workflows and plugins, and `more`
 /// in its baton.toml.
 fn leading(lab: &Lab, workflows: &[&str], plugins: &[&str], more: &str) -> House {
