@@ -89,6 +89,7 @@ mod tests {
     fn memory_is_compared_in_bytes_and_other_words_as_they_are() {
         for (said, plain_one) in [
             ("64mb", "67108864"),
+            ("64kb", "65536"),
             ("1GB", "1073741824"),
             ("5k", "5000"),
             ("100", "100"),

@@ -39,7 +39,7 @@ fn capacity_is_measured_and_what_runs_out_is_named_with_its_reason() {
 
     // One node has hardly any room, the other hardly any connections.
     let used: u64 = query::info(replica, "memory")["used_memory"].parse().unwrap();
-    set(replica, "maxmemory", &(used + used / 10).to_string());
+    set(replica, "maxmemory", &used.to_string());
     set(master, "maxclients", "9");
     let told = run(&house, "redis-capacity", &["sample_ms=300", &limits("")]);
     let output = &told["output"];
