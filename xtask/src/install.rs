@@ -16,7 +16,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         program: "redis-server",
         package: "redis-server",
@@ -37,6 +37,11 @@ const NEEDS: [Need; 6] = [
         program: "haproxy",
         package: "haproxy",
         purpose: "a test sends clients through a real HAProxy",
+    },
+    Need {
+        program: "openssl",
+        package: "openssl",
+        purpose: "a test makes an authority and a certificate of its own",
     },
     Need {
         program: "strace",

@@ -1,9 +1,13 @@
 //! `haproxy-route`: clients that go through HAProxy go to one Redis node and to no other.
 //!
-//! It speaks to HAProxy's statistics page (`stats admin`), which is HTTP: the other
-//! servers of the backend are put into maintenance and their sessions ended, then the one
-//! is made ready, and the page is read back. What stands already is not asked for again.
-//! In this order there is no moment in which two nodes take writes.
+//! It speaks to HAProxy's statistics page (`stats admin`), which is HTTP: servers that may
+//! not be are put into maintenance, sessions at others than the one are ended, then it is
+//! made ready, and the page is read back. What stands already is not asked for again. In
+//! this order there is no moment in which two nodes take writes.
+//!
+//! Replicas stand by: out of maintenance, and kept down by HAProxy's own check, which lets
+//! in who has become master. So clients follow a failover also while Baton is away, and
+//! the node that must not come back by itself is the only one that cannot.
 
 mod page;
 
@@ -34,6 +38,10 @@ pub struct Input {
     pub backend: String,
     /// The node, `host:port`.
     pub node: String,
+    /// Nodes that HAProxy's own check may let in once they are masters: the replicas of
+    /// the node. All others are closed.
+    #[serde(default)]
+    pub standby: Vec<String>,
     /// Until its server is up, ms; 10000 if absent.
     pub within_ms: Option<u32>,
 }
@@ -81,27 +89,39 @@ impl Plugin for HaproxyRoute {
     fn run<H: Host>(input: Input, host: &mut H) -> Result<Output, Fault> {
         let before = look(&input, host)?;
         let wanted = find(&input, &before)?.name.clone();
-        let others = |all: &[Server], of: &dyn Fn(&Server) -> bool| -> Vec<String> {
-            all.iter().filter(|it| it.name != wanted && of(it)).map(|it| it.name.clone()).collect()
+        let names = |all: &[Server], of: &dyn Fn(&Server) -> bool| -> Vec<String> {
+            all.iter().filter(|it| of(it)).map(|it| it.name.clone()).collect()
         };
-        let mut changed = false;
-        let open = others(&before, &|it| !it.is_closed());
-        if !open.is_empty() {
-            act(&input, "maint", &open, host)?;
-            changed = true;
-        }
+        let mut orders = Orders { input: &input, given: 0 };
+        let may = |it: &Server| it.name == wanted || input.standby.contains(&it.address);
+        orders.give("maint", &names(&before, &|it| !may(it) && !it.is_closed()), host)?;
         // Maintenance takes no new sessions and keeps old ones.
-        let held = others(&look(&input, host)?, &|it| it.sessions > 0);
-        if !held.is_empty() {
-            act(&input, "shutdown", &held, host)?;
-            changed = true;
-        }
-        if before.iter().any(|it| it.name == wanted && !it.is_open()) {
-            act(&input, "ready", std::slice::from_ref(&wanted), host)?;
-            changed = true;
-        }
+        let now = look(&input, host)?;
+        orders.give("shutdown", &names(&now, &|it| it.name != wanted && it.sessions > 0), host)?;
+        // A server that leaves maintenance is up until its first check: not so a replica.
+        let waiting = names(&now, &|it| it.name != wanted && may(it) && !it.is_open());
+        orders.give("ready", &waiting, host)?;
+        orders.give("hdown", &waiting, host)?;
+        orders.give("ready", &names(&now, &|it| it.name == wanted && !it.is_open()), host)?;
         let servers = read_back(&input, &wanted, host)?;
-        Ok(told(&input, wanted, servers, changed))
+        Ok(told(&input, wanted, servers, orders.given > 0))
+    }
+}
+
+/// What HAProxy is told.
+struct Orders<'a> {
+    input: &'a Input,
+    given: u32,
+}
+
+impl Orders<'_> {
+    /// One order to all of these; none to nobody.
+    fn give<H: Host>(&mut self, action: &str, to: &[String], host: &mut H) -> Result<(), Fault> {
+        if to.is_empty() {
+            return Ok(());
+        }
+        self.given += 1;
+        act(self.input, action, to, host)
     }
 }
 
@@ -112,7 +132,11 @@ fn told(input: &Input, server: String, servers: Vec<Server>, changed: bool) -> O
     };
     table.rows = servers.iter().map(row).collect();
     let verdict = if changed { "changed" } else { "as it was" };
-    let reason = format!("backend {} goes to {} ({server}) alone", input.backend, input.node);
+    let standing_by = servers.iter().filter(|it| it.name != server && !it.is_closed()).count();
+    let reason = format!(
+        "backend {} goes to {} ({server}) alone; {standing_by} stand by",
+        input.backend, input.node
+    );
     Output { verdict: verdict.into(), reason, server, servers, table }
 }
 
@@ -189,27 +213,47 @@ fn refused(input: &Input, answer: &Response) -> Fault {
     }
 }
 
-/// Until the one is up and nobody else is.
+/// Until the one is up and nobody else is, and those that stand by are out of maintenance.
 fn read_back<H: Host>(input: &Input, wanted: &str, host: &mut H) -> Result<Vec<Server>, Fault> {
     let within_ms = input.within_ms.unwrap_or(WITHIN_MS);
     let until_ms = host.now_ms().saturating_add(within_ms.into());
+    let is_so = |it: &Server| {
+        let stands_by = input.standby.contains(&it.address);
+        match it.name == wanted {
+            true => it.is_up(),
+            false if stands_by => it.is_open() && !it.is_up(),
+            false => it.is_closed(),
+        }
+    };
     loop {
         let all = look(input, host)?;
-        let is_so = |it: &Server| if it.name == wanted { it.is_up() } else { it.is_closed() };
         if all.iter().all(is_so) {
             return Ok(all);
         }
         if host.now_ms() >= until_ms {
-            let state: Vec<String> =
-                all.iter().map(|it| format!("{} {}", it.name, it.status)).collect();
-            let what = format!(
-                "after {within_ms} ms {wanted} is not the only server that is up: {}",
-                state.join(", ")
-            );
-            return Err(Fault::retryable("not-up", what));
+            return Err(not_so(input, wanted, &all, within_ms));
         }
         host.sleep(POLL_MS);
     }
+}
+
+fn not_so(input: &Input, wanted: &str, all: &[Server], within_ms: u32) -> Fault {
+    let open: Vec<&str> = all
+        .iter()
+        .filter(|it| it.name != wanted && input.standby.contains(&it.address) && it.is_up())
+        .map(|it| it.name.as_str())
+        .collect();
+    if !open.is_empty() {
+        let what = format!(
+            "HAProxy lets clients go to replicas: {}; its check must let in masters alone (`tcp-check expect string role:master`), or let none stand by",
+            open.join(", ")
+        );
+        return Fault::permanent("replica-open", what);
+    }
+    let state: Vec<String> = all.iter().map(|it| format!("{} {}", it.name, it.status)).collect();
+    let state = state.join(", ");
+    let what = format!("after {within_ms} ms {wanted} is not the only server that is up: {state}");
+    Fault::retryable("not-up", what)
 }
 
 baton_plugin::export!(HaproxyRoute);

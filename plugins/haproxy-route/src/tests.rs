@@ -32,6 +32,7 @@ fn route(pages: &[[&str; 2]], states: &[&str], node: &str) -> (Result<Output, Fa
         path: path(),
         backend: "redis".into(),
         node: node.into(),
+        standby: Vec::new(),
         within_ms: None,
     };
     (HaproxyRoute::run(input, &mut fake), fake.sent)
@@ -81,4 +82,46 @@ fn what_cannot_be_done_says_what_to_do() {
         let fault = route(&[pages], &[states], node).0.unwrap_err();
         assert_eq!((fault.code, fault.kind), (code, kind), "{}", fault.message);
     }
+}
+
+#[test]
+fn replicas_stand_by_and_are_down_before_their_first_check() {
+    let page = |lines: [&str; 3]| Ok(csv(&lines));
+    // The first one is dead, and was the master until now; the third one was closed once.
+    let old = page([
+        "redis,n1,0,DOWN,10.0.0.1:6379",
+        "redis,n2,0,UP,10.0.0.2:6379",
+        "redis,n3,0,MAINT,10.0.0.3:6379",
+    ]);
+    let new = page([
+        "redis,n1,0,MAINT,10.0.0.1:6379",
+        "redis,n2,1,UP,10.0.0.2:6379",
+        "redis,n3,0,DOWN,10.0.0.3:6379",
+    ]);
+    let open = page([
+        "redis,n1,0,MAINT,10.0.0.1:6379",
+        "redis,n2,1,UP,10.0.0.2:6379",
+        "redis,n3,0,no check,10.0.0.3:6379",
+    ]);
+    let route = |pages| {
+        let mut fake = FakeCluster::doors_only()
+            .on_http("proxy", "GET /haproxy;csv", pages)
+            .on_http("proxy", "POST /haproxy", vec![Ok(done("DONE"))]);
+        let input = Input {
+            endpoint: "proxy".into(),
+            path: path(),
+            backend: "redis".into(),
+            node: "10.0.0.2:6379".into(),
+            standby: vec!["10.0.0.3:6379".into()],
+            within_ms: None,
+        };
+        (HaproxyRoute::run(input, &mut fake), fake.count_sent("POST"))
+    };
+    let (output, posts) = route(vec![old.clone(), old.clone(), new.clone()]);
+    assert!(output.unwrap().reason.ends_with("(n2) alone; 1 stand by"));
+    assert_eq!(posts, 3, "the first closed; the third out of maintenance, and down");
+    let (output, posts) = route(vec![new]);
+    assert_eq!((output.unwrap().verdict.as_str(), posts), ("as it was", 0));
+    // Nothing tells a replica apart there.
+    assert_eq!(route(vec![old.clone(), old, open]).0.unwrap_err().code, "replica-open");
 }

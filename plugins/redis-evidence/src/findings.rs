@@ -319,6 +319,10 @@ pub(crate) fn of_machine(machine: &Machine) -> Vec<Weighed> {
     let at = machine.address.as_str();
     let mut found: Vec<Weighed> = Vec::new();
     for (part, weight, code, why) in LINES {
+        // Of two lines that say the same the first one here says more.
+        if found.iter().any(|(_, it)| it.code == code) {
+            continue;
+        }
         // The last one: what came before it is in the log.
         if let Some(line) = machine.text.lines().rfind(|it| it.contains(part)) {
             found.push(weighed(

@@ -173,3 +173,12 @@ fn times_are_told_as_people_write_them() {
         assert_eq!(utc(unix_s), text);
     }
 }
+
+#[test]
+fn a_stop_by_signal_is_one_finding_and_the_last_line_of_it_is_shown() {
+    let log = "1:M 1 Received SIGTERM scheduling\n1:M 1 User requested shutdown...\n1:M 2 Received SIGTERM scheduling\n";
+    let machine = Machine { address: "n:1".into(), text: log.into(), ..Machine::default() };
+    let found = findings::of_machine(&machine);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].1.what, "its log: 1:M 2 Received SIGTERM scheduling");
+}

@@ -1,9 +1,10 @@
 //! What is seen before it hurts: capacity, drift, and whether a snapshot can be restored.
 
-use baton_lab::{Lab, Options, market, query};
+use baton_lab::{Lab, Options, market, query, wait_until};
 use serde_json::{Value, json};
 
 use super::{commands, found, leading, run, set, step, try_run};
+use crate::house::{SOON, until_closed};
 
 fn lab() -> Lab {
     let lab = Lab::start(Options { down_after_ms: 60_000, ..Options::bondx() }).unwrap();
@@ -57,7 +58,12 @@ fn capacity_is_measured_and_what_runs_out_is_named_with_its_reason() {
 fn settings_that_drift_are_listed_with_the_command_that_mends_them() {
     let lab = lab();
     let house = leading(&lab, &["redis-drift"], &["redis-drift"], "");
-    let calm = run(&house, "redis-drift", &[]);
+    // Sentinels are as slow as a test needs them, and that is not what the runbook declares.
+    let slow = run(&house, "redis-drift", &[]);
+    let declared = |it: &Value| it["wanted"] == "5000" && it["value"] == "60000";
+    let findings = slow["output"]["findings"].as_array().unwrap();
+    assert!(findings.len() == 3 && findings.iter().all(declared), "{findings:#?}");
+    let calm = run(&house, "redis-drift", &["sentinel_policy={}"]);
     assert_eq!(calm["output"]["verdict"], "alike", "{:#}", calm["output"]);
     assert!(calm["output"]["compared"].as_u64().unwrap() > 150, "{:#}", calm["output"]);
 
@@ -67,11 +73,12 @@ fn settings_that_drift_are_listed_with_the_command_that_mends_them() {
     let sentinel = &lab.sentinels()[1];
     query::ask::<()>(sentinel, &["SENTINEL", "SET", "bondx-master", "parallel-syncs", "2"])
         .unwrap();
-    let told = run(&house, "redis-drift", &["policy={\"timeout\":\"0\",\"hz\":\"20\"}"]);
+    let policies = ["sentinel_policy={}", "policy={\"timeout\":\"0\",\"hz\":\"20\"}"];
+    let told = run(&house, "redis-drift", &policies);
     let findings = told["output"]["findings"].as_array().unwrap();
-    let mut policies = found(&told["output"]);
-    policies.retain(|it| it.starts_with("policy@"));
-    assert_eq!(policies.len(), 3, "hz is 10 on all of them: {told:#}");
+    let mut undeclared = found(&told["output"]);
+    undeclared.retain(|it| it.starts_with("policy@"));
+    assert_eq!(undeclared.len(), 3, "hz is 10 on all of them: {told:#}");
     let differing: Vec<&Value> = findings.iter().filter(|it| it["code"] == "differs").collect();
     let settings: Vec<&str> = differing.iter().map(|it| it["setting"].as_str().unwrap()).collect();
     assert_eq!(settings, ["client-output-buffer-limit", "maxmemory-samples", "parallel-syncs"]);
@@ -83,7 +90,7 @@ fn settings_that_drift_are_listed_with_the_command_that_mends_them() {
         let answers = String::from_utf8_lossy(&typed.stdout);
         assert!(typed.status.success() && answers.starts_with("OK"), "{mend}: {answers}");
     }
-    let mended = run(&house, "redis-drift", &["policy={\"timeout\":\"0\",\"hz\":\"20\"}"]);
+    let mended = run(&house, "redis-drift", &policies);
     assert_eq!(mended["output"]["verdict"], "alike", "{:#}", mended["output"]);
 }
 
@@ -123,6 +130,24 @@ fn a_replica_saves_and_what_it_saved_is_restored_and_compared() {
     assert_eq!(step(&refused, "save")["fault"]["code"], "is-master", "{refused:#}");
     let allowed = run(&house, "redis-snapshot", &[&of_master, "allow_master=true"]);
     assert_eq!(allowed["output"]["node"], master.address().as_str());
+}
+
+#[test]
+fn g2_an_engine_killed_at_a_save_saves_once_more_and_goes_on() {
+    let lab = lab();
+    let plugins = ["redis-snapshot", "restore-check"];
+    let house = leading(&lab, &["redis-snapshot"], &plugins, &check_snapshot(""));
+    let mut daemon = house.serve_until("change:1:after");
+    let id = house.begin("redis-snapshot");
+    wait_until("the engine is dead", SOON, || !daemon.running()).unwrap();
+    drop(daemon);
+    let daemon = house.serve();
+    let saved = until_closed(&daemon, &id);
+    assert_eq!(
+        (&saved["state"], &saved["output"]["verdict"]),
+        (&json!("succeeded"), &json!("pass"))
+    );
+    assert_eq!(saved["interruptions"], 1, "{saved:#}");
 }
 
 #[test]

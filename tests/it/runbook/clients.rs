@@ -9,7 +9,7 @@ use baton_lab::{Lab, Options, query, wait_until};
 use serde_json::{Value, json};
 
 use super::{FAILOVER, PLUGINS, leading, run, step, try_run};
-use crate::house::{House, SOON};
+use crate::house::{House, SOON, until_closed};
 
 fn lab() -> Lab {
     Lab::start(Options { down_after_ms: 60_000, ..Options::bondx() }).unwrap()
@@ -84,11 +84,15 @@ fn behind_a_failover_of_sentinel_clients_are_taken_from_the_master_that_hung() {
     let haproxy = Haproxy::before(&lab).unwrap();
     let house = routing(&lab, &haproxy, &["haproxy-route"]);
     let old = &lab.data()[0];
+    run(&house, "haproxy-route", &[]);
     // A client that is connected, and would hang with it.
     let mut held = query::connect(&haproxy.address(), None).unwrap();
     redis::cmd("PING").exec(&mut held).unwrap();
     old.stop().unwrap();
     let master = lab.wait_for_new_master(&old.address(), SOON).unwrap();
+    // Nobody is closed who could become master: new clients need no Baton.
+    wait_until("new clients follow by themselves", SOON, || write(&haproxy, "alone").is_ok())
+        .unwrap();
     let routed = run(&house, "haproxy-route", &[]);
     assert_eq!(routed["output"]["master"], master.as_str(), "{routed:#}");
     // The helper waits half a second for an answer: this is quicker, as its session ended.
@@ -102,32 +106,32 @@ fn behind_a_failover_of_sentinel_clients_are_taken_from_the_master_that_hung() {
 }
 
 #[test]
-fn haproxy_is_given_orders_once_and_refuses_are_told() {
+fn haproxy_is_given_orders_once_and_refusals_are_told() {
     let lab = lab();
     let haproxy = Haproxy::before(&lab).unwrap();
     let mut house = routing(&lab, &haproxy, &["haproxy-route"]);
+    let well = run(&house, "haproxy-route", &[]);
+    assert_eq!(
+        (&well["output"]["verdict"], &well["output"]["server"]),
+        (&json!("as it was"), &json!("n1"))
+    );
+    lab.data()[2].kill().unwrap();
     let first = run(&house, "haproxy-route", &[]);
-    assert_eq!(first["output"]["verdict"], "changed", "replicas are closed: {first:#}");
-    assert_eq!(first["output"]["server"], "n1");
+    assert_eq!(first["output"]["verdict"], "changed", "who is gone is closed: {first:#}");
     let again = run(&house, "haproxy-route", &[]);
     assert_eq!(again["output"]["verdict"], "as it was", "{again:#}");
     assert_eq!(step(&again, "route")["calls"].as_array().map_or(0, Vec::len), 0);
     write(&haproxy, "still").unwrap();
-
-    // Another is master: there is no moment in which both are open.
-    let target = lab.data()[1].port().to_string();
-    let words = ["FAILOVER", "TO", "127.0.0.1", &target, "TIMEOUT", "3000"];
-    query::ask::<()>(&lab.data()[0], &words).unwrap();
-    wait_until("the second node is master", SOON, || {
-        lab.writable_masters() == [lab.data()[1].address()]
-    })
-    .unwrap();
-    let moved = run(&house, "haproxy-route", &[]);
-    assert_eq!(moved["output"]["server"], "n2", "{moved:#}");
-    let log = haproxy.log();
-    let closed = log.rfind("n1 is going DOWN for maintenance").expect("it is closed");
-    let opened = log.rfind("leaving forced maintenance").unwrap_or_else(|| panic!("{log}"));
-    assert!(closed < opened, "{log}");
+    // It is back and follows: it stands by again, and no client is sent to it.
+    lab.data()[2].start().unwrap();
+    wait_until("it follows", SOON, || query::in_sync(&lab.data()[2])).unwrap();
+    let back = run(&house, "haproxy-route", &[]);
+    assert_eq!(back["output"]["verdict"], "changed", "{back:#}");
+    let rows = step(&back, "route")["output"]["servers"].as_array().unwrap().clone();
+    assert!(rows[2]["status"].as_str().unwrap().starts_with("DOWN"), "{rows:#?}");
+    for number in 0..100 {
+        write(&haproxy, &number.to_string()).unwrap();
+    }
 
     let fault = |run: &Value| step(run, "route")["fault"]["code"].as_str().unwrap().to_owned();
     let (_, strange) = try_run(&house, "haproxy-route", &["backend=other"]);
@@ -137,6 +141,44 @@ fn haproxy_is_given_orders_once_and_refuses_are_told() {
     assert!(!is_good);
     assert_eq!(fault(&refused), "not-answered", "{refused:#}");
     assert!(!refused.to_string().contains(PASSWORD));
+}
+
+/// The server's own handover, by hand.
+fn hand_over(lab: &Lab, from: usize, to: usize) {
+    let port = lab.data()[to].port().to_string();
+    let words = ["FAILOVER", "TO", "127.0.0.1", &port, "TIMEOUT", "3000"];
+    query::ask::<()>(&lab.data()[from], &words).unwrap();
+    let wanted = [lab.data()[to].address()];
+    wait_until("it is handed over", SOON, || lab.writable_masters() == wanted).unwrap();
+}
+
+#[test]
+fn g2_an_engine_killed_between_closing_and_opening_goes_on_and_opens() {
+    let lab = lab();
+    let haproxy = Haproxy::before(&lab).unwrap();
+    let house = routing(&lab, &haproxy, &["haproxy-route"]);
+    // The second node was gone, and closed; it is back, and is made master by hand.
+    lab.data()[1].kill().unwrap();
+    run(&house, "haproxy-route", &[]);
+    lab.data()[1].start().unwrap();
+    wait_until("it follows", SOON, || query::in_sync(&lab.data()[1])).unwrap();
+    hand_over(&lab, 0, 1);
+    lab.data()[2].kill().unwrap();
+    wait_until("nobody is open", SOON, || write(&haproxy, "nobody").is_err()).unwrap();
+    // The first order closes the third node, the second one would open the master.
+    let mut daemon = house.serve_until("change:1:after");
+    let id = house.begin("haproxy-route");
+    wait_until("the engine is dead", SOON, || !daemon.running()).unwrap();
+    drop(daemon);
+    let log = haproxy.log();
+    assert!(log.contains("n3 was DOWN and now enters maintenance"), "{log}");
+    write(&haproxy, "nobody is open").unwrap_err();
+    let daemon = house.serve();
+    let routed = until_closed(&daemon, &id);
+    let expected = (&json!("succeeded"), &json!("n2"));
+    assert_eq!((&routed["state"], &routed["output"]["server"]), expected, "{routed:#}");
+    write(&haproxy, "open").unwrap();
+    assert_eq!(through(&lab, 1).as_deref(), Some("open"));
 }
 
 const MAP: &str = "/api/v1/namespaces/bondx/configmaps/bondx-redis";
