@@ -9,7 +9,7 @@ mod standing;
 use baton_plugin::redis::Info;
 use baton_plugin::redis::{Command, Request};
 use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Plugin, Table};
-use baton_topology::{Look, Scope, look, same_address};
+use baton_topology::{Look, Node, Scope, look, same_address};
 use serde::{Deserialize, Serialize};
 use standing::{Standing, standing};
 
@@ -94,7 +94,7 @@ impl Plugin for RollbackPlan {
             return Err(Fault::permanent("no-such-node", what));
         }
         // How fast the master is written to matters where something can be handed over.
-        let near = seen.node(&input.old_master).is_some_and(|it| it.is_replica());
+        let near = seen.node(&input.old_master).is_some_and(Node::is_replica);
         let bytes_per_s = if near { rate(&cluster, &seen, host)? } else { 0 };
         Ok(plan(&cluster.name, &seen, &input, bytes_per_s))
     }
