@@ -15,6 +15,7 @@ mod house;
 mod journal;
 mod lab;
 mod plan;
+mod runbook;
 mod switches;
 mod switchover;
 mod takeover;

@@ -10,8 +10,10 @@
 pub mod books;
 pub mod crash;
 pub mod daemon;
+pub mod haproxy;
 pub mod history;
 pub mod keeper;
+pub mod kube;
 pub mod lab;
 pub mod market;
 pub mod node;

@@ -114,7 +114,8 @@ fn take(
     None
 }
 
-fn read(stream: &mut TcpStream) -> Option<Received> {
+/// One whole request; none where the sender breaks off.
+pub(crate) fn read(stream: &mut TcpStream) -> Option<Received> {
     stream.set_read_timeout(Some(SPEAK_WITHIN)).ok()?;
     let mut bytes = Vec::new();
     loop {

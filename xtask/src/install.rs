@@ -16,7 +16,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 7] = [
     Need {
         program: "redis-server",
         package: "redis-server",
@@ -33,6 +33,16 @@ const NEEDS: [Need; 5] = [
         purpose: "servers are started so that they die with the test that started them",
     },
     Need { program: "prometheus", package: "prometheus", purpose: "tests ask a real Prometheus" },
+    Need {
+        program: "haproxy",
+        package: "haproxy",
+        purpose: "a test sends clients through a real HAProxy",
+    },
+    Need {
+        program: "openssl",
+        package: "openssl",
+        purpose: "a test makes an authority and a certificate of its own",
+    },
     Need {
         program: "strace",
         package: "strace",

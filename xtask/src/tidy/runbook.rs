@@ -12,6 +12,8 @@ const RUNBOOK: &str = "docs/runbook/redis-failover.md";
 const ROWS: &str = "docs/runbook.md";
 /// Line, who, how, where, proof.
 const CELLS: usize = 5;
+/// Who does it; nothing else is an answer.
+const WHO: [&str; 4] = ["does", "checks", "prints", "for people"];
 
 /// Holds the two pages against each other and against the tests.
 ///
@@ -40,6 +42,10 @@ fn compare(runbook: &str, rows: &str, tests: &str, findings: &mut Vec<String>) {
     for row in &rows {
         if row.len() != CELLS || row.iter().any(|cell| cell.is_empty()) {
             findings.push(format!("{ROWS}: `{}` lacks a cell: write `–`", row.join(" | ")));
+        }
+        let is_heading = row[0] == "runbook";
+        if let Some(who) = row.get(1).filter(|who| !is_heading && !WHO.contains(who)) {
+            findings.push(format!("{ROWS}: `{who}` is none of {}", WHO.join(", ")));
         }
         for name in row.last().into_iter().flat_map(|proof| proof.split('`')) {
             if let Some((_, test)) = name.rsplit_once("::")
@@ -104,7 +110,7 @@ mod tests {
         "# Page\n1. **Do**\n   - first\n   - second\n2. **Alone**\n\n- [Guide](../x/)\n";
     const ROWS: &str = "| runbook | who | how | where | proof |\n|---|---|---|---|---|\n\
         | first | does | x | – | `lab::it_does` |\n| second | does | x | – | – |\n\
-        | Alone | by hand | x | – | – |\n| Guide | for people | x | – | – |\n";
+        | Alone | prints | x | – | – |\n| Guide | for people | x | – | – |\n";
     const TESTS: &str = "fn it_does() {}";
 
     fn findings(runbook: &str, rows: &str, tests: &str) -> Vec<String> {
@@ -130,5 +136,11 @@ mod tests {
         let rows = ROWS.replace("| second | does | x |", "| second | does |  |");
         assert_eq!(findings(RUNBOOK, &rows, TESTS).len(), 1);
         assert_eq!(findings(RUNBOOK, ROWS, "fn it_does_not() {}").len(), 1);
+    }
+
+    #[test]
+    fn a_row_that_leaves_open_who_does_it_is_found() {
+        let rows = ROWS.replace("| Alone | prints |", "| Alone | by hand |");
+        assert_eq!(findings(RUNBOOK, &rows, TESTS).len(), 1);
     }
 }
