@@ -35,6 +35,22 @@ pub fn lineage(look: &Look, master: Option<&str>, known: &[LastKnown]) -> Option
     Some(Lineage { replid, offset })
 }
 
+/// A node that the named master has replaced: its history is the one that the named one has
+/// left, and it is master still, unfenced, or was and does not answer.
+pub fn replaced(look: &Look, named: Option<&str>, known: &[LastKnown]) -> Option<String> {
+    let named = look.node(named?).filter(|it| it.is_master())?;
+    let votes = look.watching().filter(|it| it.names(&named.address)).count();
+    if votes * 2 <= look.sentinels.len() {
+        return None;
+    }
+    let left = named.replid2.as_deref()?;
+    let back = look.masters().find(|it| {
+        it.address != named.address && it.replid.as_deref() == Some(left) && !it.is_fenced()
+    });
+    let away = || known.iter().find(|it| it.role == "master" && it.replid == left);
+    back.map(|it| it.address.clone()).or_else(|| away().map(|it| it.address.clone()))
+}
+
 fn proven(look: &Look, master: &str, known: &[LastKnown]) -> Option<String> {
     let last = known.iter().find(|it| same_address(&it.address, master))?;
     let carries = |it: &Node| it.is_of(&last.replid);

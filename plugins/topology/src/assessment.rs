@@ -122,6 +122,10 @@ pub struct Assessment {
     /// Data nodes that do not show themselves now, as they were seen last.
     #[serde(default)]
     pub last_known: Vec<LastKnown>,
+    /// A master that another one has replaced, by Sentinels' majority and by history: it
+    /// does not answer, or is master still and unfenced. None in mode `observe`.
+    #[serde(default)]
+    pub replaced: Option<String>,
     /// Every data node, in baton.toml's order.
     pub nodes: Vec<Node>,
     /// Every Sentinel, in baton.toml's order.
