@@ -8,9 +8,11 @@
 //! and by the kernel when this process dies in any other way.
 
 pub mod books;
+pub mod chaos;
 pub mod crash;
 pub mod daemon;
 pub mod history;
+pub mod island;
 pub mod keeper;
 pub mod lab;
 pub mod market;

@@ -16,7 +16,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need {
         program: "redis-server",
         package: "redis-server",
@@ -37,6 +37,11 @@ const NEEDS: [Need; 5] = [
         program: "strace",
         package: "strace",
         purpose: "a test sees what is synced before it is acknowledged",
+    },
+    Need {
+        program: "ip",
+        package: "iproute2",
+        purpose: "partitions cut links between network namespaces",
     },
 ];
 
