@@ -29,4 +29,4 @@ pub mod torture;
 pub use baton_crash::{Passing, Point};
 pub use bench::Bench;
 pub use blow::Blow;
-pub use engine::{Answered, Engine, Question};
+pub use engine::{API_TOKEN, Answered, Engine, Question};

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use crate::node::Node;
+use crate::island::{self, Berth, Island};
+use crate::node::{Host, Node};
 use crate::ports::{self, Port};
 use crate::query;
 use crate::wait::{wait_for, wait_until};
@@ -37,6 +38,17 @@ pub struct Options {
     pub sentinel_password: Option<String>,
     /// Lines added to each data node's configuration (`user …`, for one).
     pub data_lines: Vec<String>,
+    /// Where all of them are.
+    pub network: Network,
+}
+
+/// The network of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// This machine's loopback.
+    Loopback,
+    /// Machines of their own, whose links can be cut. Needs root.
+    Island,
 }
 
 impl Options {
@@ -52,6 +64,7 @@ impl Options {
             password: None,
             sentinel_password: None,
             data_lines: Vec::new(),
+            network: Network::Loopback,
         }
     }
 }
@@ -62,6 +75,7 @@ pub struct Lab {
     // Before the folder: servers must be gone when their files go.
     data: Vec<Node>,
     sentinels: Vec<Node>,
+    island: Option<Island>,
     options: Options,
     folder: TempDir,
 }
@@ -70,23 +84,27 @@ impl Lab {
     /// Starts the deployment and waits until it is whole: replicas in sync,
     /// every Sentinel knowing all the others and all replicas.
     ///
+    /// On an [`Island`] the calling thread, and threads that it starts from now on, are the
+    /// clients' machine: nobody else reaches the servers.
+    ///
     /// # Errors
     /// When a server cannot be started or the whole is not ready in time.
     pub fn start(options: Options) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("baton-lab-").tempdir()?;
-        let mut ports = ports::claim(1 + options.replicas + options.sentinels)?;
-        let sentinel_ports = ports.split_off(1 + options.replicas);
-        let master_port = ports[0].number();
+        let island = island(&options, folder.path())?;
+        let mut places = places(&options, island.as_ref())?;
+        let sentinel_places = places.split_off(1 + options.replicas);
+        let master = (places[0].0.address.clone(), places[0].1.number());
 
-        let data = nodes("data", "redis-server", folder.path(), ports, |port| {
-            (options.password.clone(), data_configuration(&options, port, master_port))
+        let data = nodes("data", "redis-server", folder.path(), places, |host, port| {
+            (options.password.clone(), data_configuration(&options, (host, port), &master))
         })?;
         let sentinels =
-            nodes("sentinel", "redis-sentinel", folder.path(), sentinel_ports, |port| {
-                let text = sentinel_configuration(&options, port, master_port);
+            nodes("sentinel", "redis-sentinel", folder.path(), sentinel_places, |host, port| {
+                let text = sentinel_configuration(&options, (host, port), &master);
                 (options.sentinel_password.clone(), text)
             })?;
-        let lab = Self { data, sentinels, options, folder };
+        let lab = Self { data, sentinels, island, options, folder };
         lab.start_all().map_err(|error| error.context(lab.last_words()))?;
         Ok(lab)
     }
@@ -99,6 +117,26 @@ impl Lab {
     /// The Sentinels.
     pub fn sentinels(&self) -> &[Node] {
         &self.sentinels
+    }
+
+    /// The network whose links can be cut, if it has one.
+    pub fn island(&self) -> Option<&Island> {
+        self.island.as_ref()
+    }
+
+    /// The machine of a data node.
+    pub fn data_berth(&self, number: usize) -> Berth {
+        Berth(1 + number)
+    }
+
+    /// The machine of a Sentinel.
+    pub fn sentinel_berth(&self, number: usize) -> Berth {
+        Berth(1 + self.data.len() + number)
+    }
+
+    /// A machine on which nothing runs yet: for an engine.
+    pub fn spare_berth(&self) -> Berth {
+        Berth(1 + self.data.len() + self.sentinels.len())
     }
 
     /// How it was set up.
@@ -260,27 +298,58 @@ impl Drop for Lab {
     }
 }
 
+/// Entered by this thread, if it is to be.
+fn island(options: &Options, folder: &Path) -> Result<Option<Island>> {
+    if options.network == Network::Loopback {
+        return Ok(None);
+    }
+    // One a server, and one for an engine.
+    let island = Island::new(2 + options.replicas + options.sentinels, folder)?;
+    island.enter()?;
+    Ok(Some(island))
+}
+
+/// Where each server listens, data nodes first.
+fn places(options: &Options, island: Option<&Island>) -> Result<Vec<(Host, Port)>> {
+    let (data, all) = (1 + options.replicas, 1 + options.replicas + options.sentinels);
+    let Some(island) = island else {
+        let ports = ports::claim(all)?.into_iter();
+        return Ok(ports.map(|port| (Host::own(), port)).collect());
+    };
+    let place = |number: usize| {
+        let berth = Berth(1 + number);
+        let host =
+            Host { address: island::address(berth), namespace: Some(island.namespace(berth)) };
+        (host, Port::alone(if number < data { 6379 } else { 26379 }))
+    };
+    Ok((0..all).map(place).collect())
+}
+
 fn nodes(
     kind: &str,
     program: &'static str,
     folder: &Path,
-    ports: Vec<Port>,
-    setup: impl Fn(u16) -> (Option<String>, String),
+    places: Vec<(Host, Port)>,
+    setup: impl Fn(&str, u16) -> (Option<String>, String),
 ) -> Result<Vec<Node>> {
-    let numbered = ports.into_iter().zip(1..);
+    let numbered = places.into_iter().zip(1..);
     numbered
-        .map(|(port, number)| {
+        .map(|((host, port), number)| {
             let name = format!("{kind}-{number}");
             let place = folder.join(&name);
-            let (password, text) = setup(port.number());
-            Node::new(name, program, place, port, password, &text)
+            let (password, text) = setup(&host.address, port.number());
+            Node::new(name, program, place, (host, port), password, &text)
         })
         .collect()
 }
 
-fn data_configuration(options: &Options, port: u16, master_port: u16) -> String {
+fn data_configuration(
+    options: &Options,
+    (host, port): (&str, u16),
+    (master_host, master_port): &(String, u16),
+) -> String {
     let mut text = format!(
-        "bind 127.0.0.1\nport {port}\nprotected-mode no\ndir .\nsave \"\"\n\
+        "bind {host}\nport {port}\nprotected-mode no\ndir .\nsave \"\"\n\
          appendonly yes\nappendfsync everysec\nrepl-diskless-sync yes\n\
          repl-diskless-sync-delay 0\nrepl-backlog-size 64mb\nrepl-ping-replica-period 1\n",
     );
@@ -291,17 +360,21 @@ fn data_configuration(options: &Options, port: u16, master_port: u16) -> String 
         text.push_str(line);
         text.push('\n');
     }
-    if port != master_port {
-        let _infallible = writeln!(text, "replicaof 127.0.0.1 {master_port}");
+    if (host, port) != (master_host, *master_port) {
+        let _infallible = writeln!(text, "replicaof {master_host} {master_port}");
     }
     text
 }
 
-fn sentinel_configuration(options: &Options, port: u16, master_port: u16) -> String {
+fn sentinel_configuration(
+    options: &Options,
+    (host, port): (&str, u16),
+    (master_host, master_port): &(String, u16),
+) -> String {
     let Options { master_name, quorum, down_after_ms, failover_timeout_ms, .. } = options;
     let mut text = format!(
-        "bind 127.0.0.1\nport {port}\nprotected-mode no\ndir .\n\
-         sentinel monitor {master_name} 127.0.0.1 {master_port} {quorum}\n\
+        "bind {host}\nport {port}\nprotected-mode no\ndir .\n\
+         sentinel monitor {master_name} {master_host} {master_port} {quorum}\n\
          sentinel down-after-milliseconds {master_name} {down_after_ms}\n\
          sentinel failover-timeout {master_name} {failover_timeout_ms}\n\
          sentinel parallel-syncs {master_name} 1\nsentinel deny-scripts-reconfig yes\n",

@@ -8,10 +8,12 @@
 //! and by the kernel when this process dies in any other way.
 
 pub mod books;
+pub mod chaos;
 pub mod crash;
 pub mod daemon;
 pub mod haproxy;
 pub mod history;
+pub mod island;
 pub mod keeper;
 pub mod kube;
 pub mod lab;

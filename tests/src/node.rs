@@ -18,9 +18,26 @@ pub struct Node {
     name: String,
     program: &'static str,
     folder: PathBuf,
+    host: Host,
     port: Port,
     password: Option<String>,
     process: Mutex<Option<Kept>>,
+}
+
+/// The machine that a node runs on.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    /// Its IP address.
+    pub(crate) address: String,
+    /// Its network, if it is not ours.
+    pub(crate) namespace: Option<PathBuf>,
+}
+
+impl Host {
+    /// This machine.
+    pub(crate) fn own() -> Self {
+        Self { address: "127.0.0.1".to_owned(), namespace: None }
+    }
 }
 
 impl Node {
@@ -29,13 +46,13 @@ impl Node {
         name: String,
         program: &'static str,
         folder: PathBuf,
-        port: Port,
+        (host, port): (Host, Port),
         password: Option<String>,
         configuration: &str,
     ) -> Result<Self> {
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("server.conf"), configuration)?;
-        Ok(Self { name, program, folder, port, password, process: Mutex::new(None) })
+        Ok(Self { name, program, folder, host, port, password, process: Mutex::new(None) })
     }
 
     /// What the laboratory calls it: `data-1`, `sentinel-1`.
@@ -43,9 +60,14 @@ impl Node {
         &self.name
     }
 
-    /// `127.0.0.1:port`.
+    /// `ip:port`.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port.number())
+        format!("{}:{}", self.host.address, self.port.number())
+    }
+
+    /// Its machine's IP address.
+    pub fn ip(&self) -> &str {
+        &self.host.address
     }
 
     /// Its port.
@@ -110,14 +132,9 @@ impl Node {
             bail!("{} is running already", self.name);
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
-        let arguments = vec![OsString::from("server.conf")];
-        let order = Order {
-            program: OsString::from(self.program),
-            arguments,
-            environment: Vec::new(),
-            folder: self.folder.clone(),
-            log,
-        };
+        let (program, arguments) = self.command();
+        let order =
+            Order { program, arguments, environment: Vec::new(), folder: self.folder.clone(), log };
         *process = Some(Kept::start(order)?);
         Ok(())
     }
@@ -137,6 +154,17 @@ impl Node {
     /// When it cannot be read.
     pub fn log(&self) -> Result<String> {
         fs::read_to_string(self.log_path()).with_context(|| format!("the log of {}", self.name))
+    }
+
+    fn command(&self) -> (OsString, Vec<OsString>) {
+        let configuration = OsString::from("server.conf");
+        let Some(namespace) = &self.host.namespace else {
+            return (OsString::from(self.program), vec![configuration]);
+        };
+        let mut network = OsString::from("--net=");
+        network.push(namespace);
+        // It becomes the program: the process stays the same one.
+        ("nsenter".into(), vec![network, "--".into(), self.program.into(), configuration])
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {

@@ -20,10 +20,16 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 #[derive(Debug)]
 pub(crate) struct Port {
     number: u16,
-    _claim: File,
+    /// None where nobody else could take it.
+    _claim: Option<File>,
 }
 
 impl Port {
+    /// A port of a machine of its own.
+    pub(crate) fn alone(number: u16) -> Self {
+        Self { number, _claim: None }
+    }
+
     /// The port's number.
     pub(crate) fn number(&self) -> u16 {
         self.number
@@ -64,7 +70,7 @@ fn try_claim(folder: &std::path::Path, number: u16) -> Result<Option<Port>> {
     if TcpListener::bind(("127.0.0.1", number)).is_err() {
         return Ok(None);
     }
-    Ok(Some(Port { number, _claim: claim }))
+    Ok(Some(Port { number, _claim: Some(claim) }))
 }
 
 fn folder() -> Result<PathBuf> {

@@ -44,7 +44,15 @@ impl Answer {
 /// # Errors
 /// When nobody answers in time or the answer is not HTTP.
 pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
-    send(address, "GET", path, &[], b"")
+    get_with(address, path, &[])
+}
+
+/// The same with more headers.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_with(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+    send(address, "GET", path, headers, b"")
 }
 
 /// `POST path` of JSON bytes to `address`, with more headers.

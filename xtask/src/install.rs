@@ -16,7 +16,7 @@ struct Need {
     purpose: &'static str,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         program: "redis-server",
         package: "redis-server",
@@ -47,6 +47,11 @@ const NEEDS: [Need; 7] = [
         program: "strace",
         package: "strace",
         purpose: "a test sees what is synced before it is acknowledged",
+    },
+    Need {
+        program: "ip",
+        package: "iproute2",
+        purpose: "partitions cut links between network namespaces",
     },
 ];
 

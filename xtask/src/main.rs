@@ -11,6 +11,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 mod bench;
+mod chaos;
 mod ci;
 mod crashpoints;
 mod demo;
@@ -43,6 +44,8 @@ enum Verb {
     Install,
     /// Kill the engine at every boundary, and hold it to its promises
     Crashpoints(crashpoints::Wanted),
+    /// Break a real cluster and the engine at drawn moments, and hold both to what must follow
+    Chaos(chaos::Wanted),
     /// Measure; results go to target/bench
     Bench(BenchArgs),
 }
@@ -104,6 +107,7 @@ fn perform(verb: &Verb) -> Result<()> {
         Verb::Tidy => tidy::tidy(&root),
         Verb::Install => install::redis().and_then(|()| plugins::ensure_toolchain()),
         Verb::Crashpoints(wanted) => crashpoints::crashpoints(&root, wanted),
+        Verb::Chaos(wanted) => chaos::chaos(&root, wanted),
         Verb::Bench(BenchArgs { what, rounds, min_replicas }) => {
             bench::bench(&root, *what, *rounds, *min_replicas)
         }

@@ -5,8 +5,8 @@
 pub mod evidence;
 pub mod past;
 
-use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Level, Plugin, Sample};
-use baton_topology::{Assessment, Look, Scope, Verdict, look};
+use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Level, Mode, Plugin, Sample};
+use baton_topology::{Assessment, Look, Node, Scope, Verdict, look};
 use evidence::{Judgement, Patience, confirm, judge, seen_from};
 use past::{last_known, lineage, replaced};
 use serde::Deserialize;
@@ -17,6 +17,10 @@ const TIMEOUT_MS: u32 = 300;
 
 /// Between the two looks that a death needs, ms.
 const CONFIRM_MS: u32 = 100;
+
+/// A process that is younger may have come back without its data, s: as long as the host
+/// keeps samples of the one before.
+const YOUNG_S: i64 = 600;
 
 /// What to look at.
 #[derive(Deserialize, JsonSchema)]
@@ -76,6 +80,7 @@ impl Plugin for RedisAssess {
         }
         let vantage = seen_from(&seen, &judged, patience);
         let known = last_known(&seen, &samples);
+        let replaced = replaced(&seen, judged.master.as_deref(), &known);
         let Judgement { evidence, verdict, master, reason } = judged;
         Ok(Assessment {
             cluster: cluster.name,
@@ -86,8 +91,8 @@ impl Plugin for RedisAssess {
             masters: seen.masters().map(|it| it.address.clone()).collect(),
             vantage,
             lineage: lineage(&seen, master.as_deref(), &known),
-            replaced: replaced(&seen, &known),
             last_known: known,
+            replaced: replaced.filter(|_| cluster.mode != Mode::Observe),
             master,
             nodes: seen.nodes,
             sentinels: seen.sentinels,
@@ -98,9 +103,11 @@ impl Plugin for RedisAssess {
     }
 }
 
-/// Nothing is amiss, and nobody is empty.
+/// Nothing is amiss, and nobody is empty or so young that it may have come back without
+/// its data.
 fn is_plain(seen: &Look, judged: &Judgement) -> bool {
-    judged.verdict == Verdict::Healthy && seen.nodes.iter().all(|it| it.keys != Some(0))
+    let is_settled = |it: &Node| it.keys != Some(0) && it.uptime_s.is_none_or(|it| it > YOUNG_S);
+    judged.verdict == Verdict::Healthy && seen.nodes.iter().all(is_settled)
 }
 
 /// What the host has kept. A look is worth something without it.
@@ -199,28 +206,6 @@ mod tests {
     }
 
     #[test]
-    fn a_master_that_hangs_and_was_replaced_by_sentinel_is_owed_a_fence_for_a_minute() {
-        let sim = Sim::bondx();
-        sim.node(0, |it| it.down = Some(ErrorKind::TimedOut));
-        let mut host = sim.host();
-        host.samples = vec![master_sample(&host, 1000)];
-        assert!(assess(&mut host).replaced.is_empty(), "nobody has taken over yet");
-        sim.node(1, |it| {
-            (it.follows, it.replid, it.replid2) = (None, "b".repeat(40), HISTORY.into());
-            it.second_offset = 1001;
-        });
-        for index in 0..3 {
-            sim.sentinel(index, |it| it.master = DATA[1].into());
-        }
-        assert_eq!(assess(&mut host).replaced, [DATA[0]]);
-        host.samples[0].at_ms = host.now_ms - 61_000;
-        assert!(assess(&mut host).replaced.is_empty(), "somebody has begun by now");
-        host.samples[0].at_ms = host.now_ms;
-        host.samples[0].replid = "c".repeat(40);
-        assert!(assess(&mut host).replaced.is_empty(), "it was another cluster's");
-    }
-
-    #[test]
     fn the_masters_own_history_is_continued_and_not_the_one_that_more_replicas_carry() {
         let sim = Sim::killed();
         for replica in [1, 2] {
@@ -235,6 +220,41 @@ mod tests {
         // A sample of a history that nobody carries any more proves nothing.
         sim.node(1, |it| it.replid = "b".repeat(40));
         assert_eq!(assess(&mut host).lineage.unwrap().replid, "b".repeat(40));
+    }
+
+    #[test]
+    fn a_master_that_sentinel_has_replaced_is_told_from_one_that_is_only_away() {
+        let sim = Sim::killed();
+        sim.host().call_as_test(DATA[1], "REPLICAOF NO ONE");
+        sim.host().call_as_test(DATA[2], "REPLICAOF 127.0.0.1 7002");
+        let mut host = sim.host();
+        host.samples = vec![master_sample(&host, 1000)];
+        assert_eq!(assess(&mut host).replaced, None, "most Sentinels name it still");
+        for index in 0..3 {
+            sim.sentinel(index, |it| it.master = DATA[1].into());
+        }
+        let mut host = sim.host();
+        assert_eq!(assess(&mut host).replaced, None, "nothing tells that it was master");
+        host.samples = vec![master_sample(&host, 1000)];
+        assert_eq!(assess(&mut host).replaced.as_deref(), Some(DATA[0]));
+        host.samples[0].replid = "c".repeat(40);
+        assert_eq!(assess(&mut host).replaced, None, "of another history");
+        // It is back, as a master, and takes writes.
+        sim.node(0, |it| it.down = None);
+        let seen = assess(&mut sim.host());
+        assert_eq!(seen.evidence, Evidence::SplitBrain);
+        assert_eq!(seen.replaced.as_deref(), Some(DATA[0]));
+        let mut observed = sim.host();
+        observed.cluster.mode = Mode::Observe;
+        assert_eq!(assess(&mut observed).replaced, None);
+        sim.host().call_as_test(DATA[0], "CONFIG SET min-replicas-to-write 100");
+        assert_eq!(assess(&mut sim.host()).replaced, None, "it is fenced");
+        // A promotion by hand that the Sentinels have not been told of: the new one stays.
+        for index in 0..3 {
+            sim.sentinel(index, |it| it.master = DATA[0].into());
+        }
+        sim.host().call_as_test(DATA[0], "CONFIG SET min-replicas-to-write 0");
+        assert_eq!(assess(&mut sim.host()).replaced, None);
     }
 
     #[test]
@@ -269,6 +289,26 @@ mod tests {
         assert_eq!(assess(&mut host).evidence, Evidence::Healthy);
         host.samples[0].run_id = "an older one".into();
         host.samples[0].replid = "b".repeat(40);
+        assert_eq!(assess(&mut host).evidence, Evidence::Healthy);
+    }
+
+    #[test]
+    fn a_master_that_came_back_empty_is_known_after_clients_have_written_again() {
+        let sim = Sim::bondx();
+        for index in 0..3 {
+            sim.node(index, |it| (it.keys, it.offset, it.replid) = (4, 500, "b".repeat(40)));
+        }
+        sim.node(0, |it| (it.run_id, it.uptime_s) = ("another".into(), Some(3)));
+        let mut host = sim.host();
+        host.samples = vec![master_sample(&host, 1000)];
+        let seen = assess(&mut host);
+        assert_eq!(seen.evidence, Evidence::MasterRebootedEmpty, "{}", seen.reason);
+        assert!(seen.reason.contains("with 4 keys"), "{}", seen.reason);
+        // It is not looked for in a process that has been there for long.
+        sim.node(0, |it| it.uptime_s = Some(YOUNG_S + 1));
+        assert_eq!(assess(&mut host).evidence, Evidence::Healthy);
+        // Half of them may have expired.
+        sim.node(0, |it| (it.uptime_s, it.keys) = (Some(3), 5));
         assert_eq!(assess(&mut host).evidence, Evidence::Healthy);
     }
 

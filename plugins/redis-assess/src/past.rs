@@ -20,20 +20,6 @@ pub fn last_known(look: &Look, samples: &[Sample]) -> Vec<LastKnown> {
     look.nodes.iter().filter(|it| it.role.is_none()).filter_map(newest).collect()
 }
 
-/// A master that was seen longer ago than this is no news, ms: whoever was to settle what
-/// it is owed has begun.
-const JUST_NOW_MS: u64 = 60_000;
-
-/// Of those that do not say how they stand: who was master just now, and has a successor
-/// of its own history.
-pub fn replaced(look: &Look, known: &[LastKnown]) -> Vec<String> {
-    let succeeded = |it: &&LastKnown| {
-        let was = it.role == "master" && look.at_ms.saturating_sub(it.at_ms) <= JUST_NOW_MS;
-        was && look.successor_of(&it.address).is_some_and(|new| new.is_of(&it.replid))
-    };
-    known.iter().filter(succeeded).map(|it| it.address.clone()).collect()
-}
-
 /// The history to continue, and the furthest offset of it that anyone shows or has
 /// shown: the master's own if it answers; else the one that it was on when it was seen
 /// last, if a reachable node carries it; else the one that most of its replicas carry.
@@ -47,6 +33,22 @@ pub fn lineage(look: &Look, master: Option<&str>, known: &[LastKnown]) -> Option
     let shown_before = known.iter().filter(|it| it.replid == replid).map(|it| it.offset);
     let offset = shown.chain(shown_before).max()?;
     Some(Lineage { replid, offset })
+}
+
+/// A node that the named master has replaced: its history is the one that the named one has
+/// left, and it is master still, unfenced, or was and does not answer.
+pub fn replaced(look: &Look, named: Option<&str>, known: &[LastKnown]) -> Option<String> {
+    let named = look.node(named?).filter(|it| it.is_master())?;
+    let votes = look.watching().filter(|it| it.names(&named.address)).count();
+    if votes * 2 <= look.sentinels.len() {
+        return None;
+    }
+    let left = named.replid2.as_deref()?;
+    let back = look.masters().find(|it| {
+        it.address != named.address && it.replid.as_deref() == Some(left) && !it.is_fenced()
+    });
+    let away = || known.iter().find(|it| it.role == "master" && it.replid == left);
+    back.map(|it| it.address.clone()).or_else(|| away().map(|it| it.address.clone()))
 }
 
 fn proven(look: &Look, master: &str, known: &[LastKnown]) -> Option<String> {

@@ -122,10 +122,10 @@ pub struct Assessment {
     /// Data nodes that do not show themselves now, as they were seen last.
     #[serde(default)]
     pub last_known: Vec<LastKnown>,
-    /// Nodes that do not answer, were master a moment ago, and have a successor that most
-    /// Sentinels name: whoever has replaced them, they are owed a fence and a way back.
+    /// A master that another one has replaced, by Sentinels' majority and by history: it
+    /// does not answer, or is master still and unfenced. None in mode `observe`.
     #[serde(default)]
-    pub replaced: Vec<String>,
+    pub replaced: Option<String>,
     /// Every data node, in baton.toml's order.
     pub nodes: Vec<Node>,
     /// Every Sentinel, in baton.toml's order.

@@ -38,6 +38,9 @@ pub struct Node {
     pub role: Option<String>,
     /// Changes with every start of the process.
     pub run_id: Option<String>,
+    /// Since its process began, s.
+    #[serde(default)]
+    pub uptime_s: Option<i64>,
     /// `master_replid`: the history it is on.
     pub replid: Option<String>,
     /// `master_replid2`: the history it was on before its own promotion.
@@ -122,6 +125,7 @@ impl Node {
             error: None,
             role: None,
             run_id: None,
+            uptime_s: None,
             replid: None,
             replid2: None,
             second_repl_offset: None,
@@ -179,6 +183,7 @@ impl Node {
             error: complaint,
             role: Some(said.to_owned()),
             run_id: text("run_id"),
+            uptime_s: all.int("uptime_in_seconds"),
             replid: text("master_replid"),
             replid2: text("master_replid2"),
             second_repl_offset: all.int("second_repl_offset"),

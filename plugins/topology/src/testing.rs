@@ -23,6 +23,8 @@ pub struct SimNode {
     pub follows: Option<String>,
     /// Changes with every start.
     pub run_id: String,
+    /// Since its process began, s; not said if none.
+    pub uptime_s: Option<i64>,
     /// Its history.
     pub replid: String,
     /// Its history before its promotion.
@@ -106,6 +108,7 @@ impl Sim {
             down: None,
             follows: (index > 0).then(|| DATA[0].into()),
             run_id: format!("run-{address}"),
+            uptime_s: None,
             replid: HISTORY.into(),
             replid2: "0".repeat(40),
             second_offset: -1,
@@ -299,7 +302,12 @@ impl World {
     fn info(&self, index: usize, section: &str) -> String {
         let node = &self.nodes[index];
         match section {
-            "server" => format!("redis_version:{}\r\nrun_id:{}\r\n", node.version, node.run_id),
+            "server" => {
+                let uptime = node.uptime_s.map(|it| format!("uptime_in_seconds:{it}\r\n"));
+                let (version, run_id) = (&node.version, &node.run_id);
+                let uptime = uptime.unwrap_or_default();
+                format!("redis_version:{version}\r\nrun_id:{run_id}\r\n{uptime}")
+            }
             "persistence" => format!("loading:{}\r\n", u8::from(node.loading)),
             "keyspace" if node.keys > 0 => format!("db0:keys={},expires=0\r\n", node.keys),
             "replication" => {
@@ -439,7 +447,7 @@ pub fn assessed(sim: &Sim) -> crate::Assessment {
         masters: seen.masters().map(|it| it.address.clone()).collect(),
         vantage: None,
         last_known: Vec::new(),
-        replaced: Vec::new(),
+        replaced: None,
         nodes: seen.nodes,
         sentinels: seen.sentinels,
         lineage: Some(lineage),

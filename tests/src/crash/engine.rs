@@ -20,6 +20,8 @@ use crate::web::{self, Answer};
 
 /// For one answer, however often the engine dies meanwhile.
 const ANSWERED_WITHIN: Duration = Duration::from_mins(1);
+/// The variable with the token of its API, for one that others reach as well.
+pub const API_TOKEN: &str = "BATON_API_TOKEN";
 /// SIGKILL.
 const KILL: i32 = 9;
 
@@ -188,7 +190,9 @@ impl Engine {
     /// # Errors
     /// When it is not answered by 200.
     pub fn get(&mut self, path: &str) -> Result<Value> {
-        let answer = self.answer_to(|address| web::get(address, path))?;
+        let login = self.login();
+        let login: Vec<_> = login.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = self.answer_to(|address| web::get_with(address, path, &login))?;
         ensure!(answer.status == 200, "GET {path}: {} {}", answer.status, answer.body);
         answer.json()
     }
@@ -198,15 +202,24 @@ impl Engine {
     /// # Errors
     /// When it is refused.
     pub fn post(&mut self, path: &str, body: &Value) -> Result<Value> {
-        let bytes = body.to_string().into_bytes();
-        let answer = self.answer_to(|address| web::post(address, path, &[], &bytes))?;
-        ensure!(
-            [200, 202].contains(&answer.status),
-            "POST {path}: {} {}",
-            answer.status,
-            answer.body
-        );
+        let answer = self.send(path, body)?;
+        let taken = [200, 202].contains(&answer.status);
+        ensure!(taken, "POST {path}: {} {}", answer.status, answer.body);
         answer.json()
+    }
+
+    fn send(&mut self, path: &str, body: &Value) -> Result<Answer> {
+        let login = self.login();
+        let login: Vec<_> = login.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let bytes = body.to_string().into_bytes();
+        self.answer_to(|address| web::post(address, path, &login, &bytes))
+    }
+
+    /// What its API asks for, where it has a token.
+    fn login(&self) -> Option<(&'static str, String)> {
+        let mut variables = self.home.environment.iter();
+        let (_, token) = variables.find(|(name, _)| name == API_TOKEN)?;
+        Some(("Authorization", format!("Bearer {token}")))
     }
 
     /// Lets run `id` come to its end, with a person who answers what any run asks; gives
@@ -292,19 +305,29 @@ impl Engine {
 
     /// Answers every question that is open now.
     fn answer_all(&mut self, person: &mut impl FnMut(&Question) -> Result<Answered>) -> Result<()> {
+        self.answer(|question| person(question).map(Some))
+    }
+
+    /// Puts every question that is open now to a person, who may leave it open.
+    ///
+    /// # Errors
+    /// When the engine does not answer; those of the person.
+    pub fn answer(
+        &mut self,
+        mut person: impl FnMut(&Question) -> Result<Option<Answered>>,
+    ) -> Result<()> {
         let asking = self.get("/runs?state=asking&limit=500")?;
         for run in list(&asking, "runs") {
             let run = self.get(&format!("/runs/{}", text(run, "id")))?;
             for question in Question::all(&run) {
-                let Answered { approved, reason } = person(&question)?;
+                let Some(Answered { approved, reason }) = person(&question)? else { continue };
                 let body = json!({
                     "step": question.step, "item": question.item, "approved": approved,
                     "who": "a person", "reason": reason,
                 });
                 let path = format!("/runs/{}/answer", question.run);
-                let bytes = body.to_string().into_bytes();
                 // Refused where the answer was taken and its acknowledgement lost.
-                self.answer_to(|address| web::post(address, &path, &[], &bytes))?;
+                self.send(&path, &body)?;
             }
         }
         Ok(())

@@ -44,45 +44,47 @@ pub(super) fn judge(look: &Look, master: &Node, patience: Patience, past: &[Samp
 }
 
 /// Whether it came back without its data: a replica of another history still holds
-/// some, or the process that was master here before did.
+/// some, or the process that was master here before did. Clients may have written to it
+/// again since: then it holds a fraction of what was there.
 fn emptied(look: &Look, master: &Node, past: &[Sample]) -> Option<String> {
-    if master.keys != Some(0) || master.loading {
-        return None;
-    }
+    let keys = master.keys.filter(|_| !master.loading)?;
     let address = &master.address;
-    if let Some(full) = look
+    let full = look
         .nodes
         .iter()
-        .find(|it| it.follows(address) && it.replid != master.replid && it.keys > Some(0))
-    {
+        .find(|it| it.follows(address) && it.replid != master.replid && it.keys > Some(0));
+    if let Some(full) = full.filter(|_| keys == 0) {
         return Some(format!(
             "{address} came back empty, and {} still holds {} keys of the old history: stop the replicas from copying it (REPLICAOF NO ONE on the freshest)",
             full.address,
             full.keys.unwrap_or(0)
         ));
     }
-    let before = filled(master, past)?;
-    let keys = before.keys.unwrap_or(0);
+    let before = filled(master, keys, past)?;
+    let held = before.keys.unwrap_or(0);
+    let how = if keys == 0 { "empty".to_owned() } else { format!("with {keys} keys") };
     Some(format!(
-        "{address} came back empty: before its restart it held {keys} keys, at offset {} of history {}; its replicas have copied that or will. Restore from a backup, or from the files of a replica that has not synchronised yet",
+        "{address} came back {how}: before its restart it held {held} keys, at offset {} of history {}; its replicas have copied that or will. Restore from a backup, or from the files of a replica that has not synchronised yet",
         before.offset, before.replid
     ))
 }
 
 /// What an earlier process at the master's address held when it was seen last, if that
-/// was data of another history: a master that was emptied by command goes on with its
-/// own. Processes that held nothing themselves came back empty as well.
-fn filled<'p>(master: &Node, past: &'p [Sample]) -> Option<&'p Sample> {
+/// was data of another history and more than twice what is there now: a master that was
+/// emptied by command goes on with its own. Processes that held nothing themselves came
+/// back empty as well.
+fn filled<'p>(master: &Node, keys: i64, past: &'p [Sample]) -> Option<&'p Sample> {
     let is_earlier = |it: &&Sample| {
         same_address(&it.address, &master.address)
             && it.master
             && Some(&it.run_id) != master.run_id.as_ref()
             && !master.is_of(&it.replid)
     };
+    let is_full = |it: &Sample| it.keys.and_then(|it| i64::try_from(it).ok()) > Some(2 * keys);
     let earlier: Vec<&Sample> = past.iter().filter(is_earlier).collect();
-    let held = earlier.iter().rev().find(|it| it.keys > Some(0))?;
+    let held = earlier.iter().rev().find(|it| is_full(it))?;
     let newest = earlier.iter().rev().find(|it| it.run_id == held.run_id)?;
-    (newest.keys > Some(0)).then_some(*newest)
+    is_full(newest).then_some(*newest)
 }
 
 /// What is less than perfect around a living master.
