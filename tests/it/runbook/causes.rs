@@ -3,10 +3,11 @@
 use std::fs;
 
 use baton_lab::crash::failover::Begun;
-use baton_lab::{Lab, Options, market, query};
+use baton_lab::{Lab, Options, market, query, wait_until};
 use serde_json::json;
 
 use super::{FAILOVER, PLUGINS, commands, found, leading, run, set, step};
+use crate::house::SOON;
 use crate::takeover::Scene;
 
 /// Sentinels that keep out of it, however slow this machine is.
@@ -42,14 +43,27 @@ fn g9_a_slow_script_a_refused_save_and_a_dead_node_leave_their_traces_and_no_dat
     set(replica, "replica-ignore-maxmemory", "no");
     set(replica, "maxmemory", "1");
     query::ask::<()>(replica, &["SET", "order:1", "hunter2"]).unwrap_err();
+    // A snapshot that cannot be put in its place: writes are refused with MISCONF.
+    fs::create_dir(master.folder().join("dump.rdb")).unwrap();
+    set(master, "save", "3600 1");
+    query::ask::<()>(master, &["BGSAVE"]).unwrap();
+    wait_until("the save has failed", SOON, || {
+        query::info(master, "persistence")["rdb_last_bgsave_status"] == "err"
+    })
+    .unwrap();
+    query::ask::<()>(master, &["SET", "order:2", "hunter2"]).unwrap_err();
     dead.kill().unwrap();
 
     let told = run(&house, "redis-evidence", &[]);
     let output = &told["output"];
     let codes = found(output);
+    let logged = output["findings"].to_string();
+    assert!(logged.contains("its log: ") && logged.contains("Background saving error"), "{logged}");
     for (code, node) in [
         ("slow-script", master),
         ("latency", master),
+        ("save-failed", master),
+        ("save-refused-writes", master),
         ("out-of-memory", replica),
         ("memory-full", replica),
         ("no-answer", dead),
