@@ -3,6 +3,7 @@
 use std::fs;
 
 use baton_lab::crash::failover::Begun;
+use baton_lab::crash::{Answered, Question};
 use baton_lab::{Lab, Options, market, query, wait_until};
 use serde_json::json;
 
@@ -120,6 +121,39 @@ fn the_report_of_a_failover_has_the_evidence_the_way_back_and_what_is_left_for_p
     // Evidence comes behind the proof that all is well.
     let at = |name: &str, field: &str| step(&run, name)["attempts"][0][field].as_u64().unwrap();
     assert!(at("evidence", "started_at") >= at("verify", "ended_at"), "{run:#}");
+}
+
+#[test]
+fn evidence_is_taken_too_where_sentinel_was_first() {
+    let options = Options { down_after_ms: 1_000, failover_timeout_ms: 30_000, ..Options::bondx() };
+    let mut scene = Scene::new(options, Begun::ByAlert);
+    let old = scene.data(0).address();
+    scene.data(0).kill().unwrap();
+    let new = scene.lab.wait_for_new_master(&old, SOON).unwrap();
+    let id = scene.begin("redis-failover", &json!({}));
+    let run = scene.end_of(&id);
+    assert_eq!(run["output"]["verdict"], "no failover", "{run:#}");
+    assert_eq!(run["output"]["master"], new.as_str());
+    assert_eq!(step(&run, "evidence")["output"]["silent"][0]["address"], old.as_str(), "{run:#}");
+    let report = step(&run, "report")["output"]["markdown"].as_str().unwrap();
+    assert!(report.contains(&format!("| {old} | did not answer: ")), "{report}");
+    assert!(report.contains("CTO"), "{report}");
+}
+
+#[test]
+fn evidence_is_taken_too_where_nobody_could_be_promoted() {
+    let mut scene = Scene::new(patient(), Begun::ByAlert);
+    for replica in [1, 2] {
+        set(scene.data(replica), "replica-priority", "0");
+    }
+    scene.data(0).kill().unwrap();
+    let id = scene.begin("redis-failover", &json!({}));
+    let no = |_: &Question| Ok(Answered { approved: false, reason: "a test".to_owned() });
+    let run = scene.engine.end_of(&id, SOON, no).unwrap();
+    assert_eq!(run["state"], "failed", "{run:#}");
+    let states = ["promote", "evidence", "way_back", "follow_ups", "report"];
+    let states = states.map(|name| step(&run, name)["state"].as_str().unwrap());
+    assert_eq!(states[1..], ["succeeded", "cancelled", "succeeded", "succeeded"], "{run:#}");
 }
 
 #[test]
