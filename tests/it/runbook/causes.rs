@@ -3,10 +3,12 @@
 use std::fs;
 
 use baton_lab::crash::failover::Begun;
-use baton_lab::{Lab, Options, market, query};
+use baton_lab::crash::{Answered, Question};
+use baton_lab::{Lab, Options, market, query, wait_until};
 use serde_json::json;
 
 use super::{FAILOVER, PLUGINS, commands, found, leading, run, set, step};
+use crate::house::SOON;
 use crate::takeover::Scene;
 
 /// Sentinels that keep out of it, however slow this machine is.
@@ -42,14 +44,27 @@ fn g9_a_slow_script_a_refused_save_and_a_dead_node_leave_their_traces_and_no_dat
     set(replica, "replica-ignore-maxmemory", "no");
     set(replica, "maxmemory", "1");
     query::ask::<()>(replica, &["SET", "order:1", "hunter2"]).unwrap_err();
+    // A snapshot that cannot be put in its place: writes are refused with MISCONF.
+    fs::create_dir(master.folder().join("dump.rdb")).unwrap();
+    set(master, "save", "3600 1");
+    query::ask::<()>(master, &["BGSAVE"]).unwrap();
+    wait_until("the save has failed", SOON, || {
+        query::info(master, "persistence")["rdb_last_bgsave_status"] == "err"
+    })
+    .unwrap();
+    query::ask::<()>(master, &["SET", "order:2", "hunter2"]).unwrap_err();
     dead.kill().unwrap();
 
     let told = run(&house, "redis-evidence", &[]);
     let output = &told["output"];
     let codes = found(output);
+    let logged = output["findings"].to_string();
+    assert!(logged.contains("its log: ") && logged.contains("Background saving error"), "{logged}");
     for (code, node) in [
         ("slow-script", master),
         ("latency", master),
+        ("save-failed", master),
+        ("save-refused-writes", master),
         ("out-of-memory", replica),
         ("memory-full", replica),
         ("no-answer", dead),
@@ -106,6 +121,39 @@ fn the_report_of_a_failover_has_the_evidence_the_way_back_and_what_is_left_for_p
     // Evidence comes behind the proof that all is well.
     let at = |name: &str, field: &str| step(&run, name)["attempts"][0][field].as_u64().unwrap();
     assert!(at("evidence", "started_at") >= at("verify", "ended_at"), "{run:#}");
+}
+
+#[test]
+fn evidence_is_taken_too_where_sentinel_was_first() {
+    let options = Options { down_after_ms: 1_000, failover_timeout_ms: 30_000, ..Options::bondx() };
+    let mut scene = Scene::new(options, Begun::ByAlert);
+    let old = scene.data(0).address();
+    scene.data(0).kill().unwrap();
+    let new = scene.lab.wait_for_new_master(&old, SOON).unwrap();
+    let id = scene.begin("redis-failover", &json!({}));
+    let run = scene.end_of(&id);
+    assert_eq!(run["output"]["verdict"], "no failover", "{run:#}");
+    assert_eq!(run["output"]["master"], new.as_str());
+    assert_eq!(step(&run, "evidence")["output"]["silent"][0]["address"], old.as_str(), "{run:#}");
+    let report = step(&run, "report")["output"]["markdown"].as_str().unwrap();
+    assert!(report.contains(&format!("| {old} | did not answer: ")), "{report}");
+    assert!(report.contains("CTO"), "{report}");
+}
+
+#[test]
+fn evidence_is_taken_too_where_nobody_could_be_promoted() {
+    let mut scene = Scene::new(patient(), Begun::ByAlert);
+    for replica in [1, 2] {
+        set(scene.data(replica), "replica-priority", "0");
+    }
+    scene.data(0).kill().unwrap();
+    let id = scene.begin("redis-failover", &json!({}));
+    let no = |_: &Question| Ok(Answered { approved: false, reason: "a test".to_owned() });
+    let run = scene.engine.end_of(&id, SOON, no).unwrap();
+    assert_eq!(run["state"], "failed", "{run:#}");
+    let states = ["promote", "evidence", "way_back", "follow_ups", "report"];
+    let states = states.map(|name| step(&run, name)["state"].as_str().unwrap());
+    assert_eq!(states[1..], ["succeeded", "cancelled", "succeeded", "succeeded"], "{run:#}");
 }
 
 #[test]

@@ -15,7 +15,10 @@ fn lab() -> Lab {
     Lab::start(Options { down_after_ms: 60_000, ..Options::bondx() }).unwrap()
 }
 
-/// A client of HAProxy writes; how often it may fail until then is the caller's.
+/// What `haproxy-route` alone needs.
+const ROUTE: [&str; 2] = ["redis-assess", "haproxy-route"];
+
+/// A client of HAProxy writes once, by a connection of its own.
 fn write(haproxy: &Haproxy, value: &str) -> anyhow::Result<()> {
     let mut connection = query::connect(&haproxy.address(), None)?;
     Ok(redis::cmd("SET").arg("through").arg(value).exec(&mut connection)?)
@@ -25,12 +28,12 @@ fn through(lab: &Lab, node: usize) -> Option<String> {
     query::ask(&lab.data()[node], &["GET", "through"]).unwrap()
 }
 
-fn routing(lab: &Lab, haproxy: &Haproxy, workflows: &[&str]) -> House {
+fn routing(lab: &Lab, haproxy: &Haproxy, workflows: &[&str], plugins: &[&str]) -> House {
     let more = format!(
         "[secrets]\nhaproxy-password = {{ env = \"HAPROXY\" }}\nhook-token = {{ env = \"HOOK\" }}\n{}",
         haproxy.toml()
     );
-    let mut house = leading(lab, workflows, &PLUGINS, &more);
+    let mut house = leading(lab, workflows, plugins, &more);
     house.set("HAPROXY", PASSWORD);
     house.set("HOOK", "laboratory");
     house
@@ -40,7 +43,7 @@ fn routing(lab: &Lab, haproxy: &Haproxy, workflows: &[&str]) -> House {
 fn clients_through_haproxy_follow_a_failover_and_never_the_one_that_came_back() {
     let lab = lab();
     let haproxy = Haproxy::before(&lab).unwrap();
-    let house = routing(&lab, &haproxy, &FAILOVER);
+    let house = routing(&lab, &haproxy, &FAILOVER, &PLUGINS);
     // As the workflow's own comment says.
     let failover = std::fs::read_to_string(house.workflow("redis-failover")).unwrap();
     let step_of = "[steps.clients]\nneeds = [\"promote\"]\nworkflow = \"haproxy-route\"\non_failure = \"continue\"\n\n[steps.report]";
@@ -82,7 +85,7 @@ fn behind_a_failover_of_sentinel_clients_are_taken_from_the_master_that_hung() {
     let options = Options { down_after_ms: 1_000, failover_timeout_ms: 30_000, ..Options::bondx() };
     let lab = Lab::start(options).unwrap();
     let haproxy = Haproxy::before(&lab).unwrap();
-    let house = routing(&lab, &haproxy, &["haproxy-route"]);
+    let house = routing(&lab, &haproxy, &["haproxy-route"], &ROUTE);
     let old = &lab.data()[0];
     run(&house, "haproxy-route", &[]);
     // A client that is connected, and would hang with it.
@@ -109,7 +112,7 @@ fn behind_a_failover_of_sentinel_clients_are_taken_from_the_master_that_hung() {
 fn haproxy_is_given_orders_once_and_refusals_are_told() {
     let lab = lab();
     let haproxy = Haproxy::before(&lab).unwrap();
-    let mut house = routing(&lab, &haproxy, &["haproxy-route"]);
+    let mut house = routing(&lab, &haproxy, &["haproxy-route"], &ROUTE);
     let well = run(&house, "haproxy-route", &[]);
     assert_eq!(
         (&well["output"]["verdict"], &well["output"]["server"]),
@@ -156,7 +159,7 @@ fn hand_over(lab: &Lab, from: usize, to: usize) {
 fn g2_an_engine_killed_between_closing_and_opening_goes_on_and_opens() {
     let lab = lab();
     let haproxy = Haproxy::before(&lab).unwrap();
-    let house = routing(&lab, &haproxy, &["haproxy-route"]);
+    let house = routing(&lab, &haproxy, &["haproxy-route"], &ROUTE);
     // The second node was gone, and closed; it is back, and is made master by hand.
     lab.data()[1].kill().unwrap();
     run(&house, "haproxy-route", &[]);
