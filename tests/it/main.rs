@@ -20,4 +20,5 @@ mod switchover;
 mod takeover;
 mod tapes;
 mod versions;
+mod watches;
 mod workflows;

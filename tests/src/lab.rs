@@ -318,10 +318,8 @@ fn places(options: &Options, island: Option<&Island>) -> Result<Vec<(Host, Port)
     };
     let place = |number: usize| {
         let berth = Berth(1 + number);
-        let host = Host {
-            address: island::address(berth),
-            namespace: Some(island.namespace(berth)),
-        };
+        let host =
+            Host { address: island::address(berth), namespace: Some(island.namespace(berth)) };
         (host, Port::alone(if number < data { 6379 } else { 26379 }))
     };
     Ok((0..all).map(place).collect())

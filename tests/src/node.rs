@@ -133,13 +133,8 @@ impl Node {
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
         let (program, arguments) = self.command();
-        let order = Order {
-            program,
-            arguments,
-            environment: Vec::new(),
-            folder: self.folder.clone(),
-            log,
-        };
+        let order =
+            Order { program, arguments, environment: Vec::new(), folder: self.folder.clone(), log };
         *process = Some(Kept::start(order)?);
         Ok(())
     }

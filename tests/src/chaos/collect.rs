@@ -47,7 +47,8 @@ pub(super) fn collect(scene: &mut Scene, first: Instant) -> Result<Observed> {
         for step in list(&run, "steps") {
             let (workflow, name) = (text(&run, "workflow"), text(step, "name"));
             let calls = list(step, "calls").iter();
-            seen.changes.extend(calls.map(|it| format!("{workflow} {name}: {}", text(it, "request"))));
+            seen.changes
+                .extend(calls.map(|it| format!("{workflow} {name}: {}", text(it, "request"))));
         }
         match text(&run, "workflow") {
             FAILOVER => seen.runs.push(failover(engine, lab, &run)?),

@@ -79,7 +79,8 @@ pub(super) fn both_ms(nodes: &[Vec<u64>]) -> u64 {
     for (number, one) in spans.iter().enumerate() {
         for other in &spans[number + 1..] {
             for (from, to) in one {
-                let shared = |(begin, end): &(u64, u64)| to.min(end).saturating_sub(*from.max(begin));
+                let shared =
+                    |(begin, end): &(u64, u64)| to.min(end).saturating_sub(*from.max(begin));
                 sum += other.iter().map(shared).sum::<u64>();
             }
         }

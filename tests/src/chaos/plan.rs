@@ -50,7 +50,8 @@ impl FromStr for Mode {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = [Self::Observe, Self::Assist, Self::Lead].into_iter().find(|it| it.word() == text);
+        let found =
+            [Self::Observe, Self::Assist, Self::Lead].into_iter().find(|it| it.word() == text);
         found.ok_or_else(|| format!("no mode is called {text:?}; there are observe, assist, lead"))
     }
 }

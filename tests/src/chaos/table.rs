@@ -50,8 +50,7 @@ pub fn row(plan: &Plan, outcome: &Result<Outcome>) -> String {
                 for debt in &seen.debts {
                     let _infallible = write!(line, "\n       debt: {}", debt.told);
                 }
-                let _infallible =
-                    write!(line, "\n       acknowledged by {}", seen.acknowledged);
+                let _infallible = write!(line, "\n       acknowledged by {}", seen.acknowledged);
                 let _infallible = write!(line, "\n       again: {}", plan.command());
             }
         }
