@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::house::{House, SOON, answer, until_closed, until_state};
 
-fn house(workflows: &[&str], plugins: &[&str], more: &str) -> House {
+pub(crate) fn house(workflows: &[&str], plugins: &[&str], more: &str) -> House {
     let house = House::new(&[], more);
     for name in workflows {
         house.bring_workflow(name);
@@ -25,7 +25,7 @@ fn house(workflows: &[&str], plugins: &[&str], more: &str) -> House {
 }
 
 /// A port that nobody listens on, for a while.
-fn nobody() -> String {
+pub(crate) fn nobody() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 

@@ -22,4 +22,5 @@ mod switchover;
 mod takeover;
 mod tapes;
 mod versions;
+mod watches;
 mod workflows;

@@ -2,8 +2,9 @@
 //! holds, then its evidence begins a run.
 //!
 //! A verdict that goes on holding is one incident: the watch fires again only after
-//! the verdict has gone away, or when the workflow's cool-down has passed. A run that
-//! looked and could do nothing (mode `observe`, say) is so not begun again and again.
+//! the verdict has gone away, when it is about something else (other params), or when the
+//! workflow's cool-down has passed. A run that looked and could do nothing (mode `observe`,
+//! say) is so not begun again and again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,8 +86,8 @@ struct Watcher {
     hints: Option<Hints>,
     /// How long a verdict must go on holding to fire again.
     rearm: Duration,
-    /// When it fired for the verdict that holds now.
-    fired: Option<Instant>,
+    /// When it fired for the verdict that holds now, and with which params.
+    fired: Option<(Instant, Json)>,
     /// What went wrong last, so that it is said once and not four times a second.
     trouble: Option<String>,
 }
@@ -110,9 +111,8 @@ impl Watcher {
                 Ok(Some(output)) => {
                     held = held.saturating_add(1);
                     self.say(None);
-                    let armed = self.fired.is_none_or(|at| at.elapsed() >= self.rearm);
-                    if held >= self.watch.times && armed {
-                        self.begin(output).await;
+                    if held >= self.watch.times {
+                        self.fire(output).await;
                     }
                 }
                 Ok(None) => {
@@ -142,14 +142,23 @@ impl Watcher {
         Ok(holds.then_some(output))
     }
 
-    async fn begin(&mut self, evidence: Arc<Json>) {
+    /// Begins a run, unless one was begun for the same not long ago.
+    async fn fire(&mut self, evidence: Arc<Json>) {
         let params = match self.watch.params.render(&Scope::new().with("output", &evidence)) {
             Ok(params) => params,
             Err(error) => return self.say(Some(format!("params: {error}"))),
         };
+        let is_news =
+            |(at, known): &(Instant, Json)| at.elapsed() >= self.rearm || *known != params;
+        if self.fired.as_ref().is_none_or(is_news) {
+            self.begin(params, evidence).await;
+        }
+    }
+
+    async fn begin(&mut self, params: Json, evidence: Arc<Json>) {
         let source = self.watch.plan.name().to_owned();
         let trigger = Trigger { kind: TriggerKind::Watch, source, dedup: None, evidence };
-        let begin = Begin { workflow: self.workflow.clone(), params, trigger };
+        let begin = Begin { workflow: self.workflow.clone(), params: params.clone(), trigger };
         let answer = self.handle.begin(begin).await;
         match &answer {
             Ok(Admission::Started(run)) => {
@@ -161,7 +170,7 @@ impl Watcher {
         }
         // What was not taken is tried again at the next look.
         if answer.is_ok() {
-            self.fired = Some(Instant::now());
+            self.fired = Some((Instant::now(), params));
         }
     }
 

@@ -69,6 +69,18 @@ fn a_restarted_master_is_fenced_by_the_first_knock_that_is_let_in() {
 }
 
 #[test]
+fn it_is_fenced_also_where_two_sentinels_have_each_promoted_one() {
+    let sim = replaced();
+    sim.host().call_as_test(DATA[2], "REPLICAOF NO ONE");
+    let mut host = later(&sim, 5000, |it| it.down = None);
+    let output = Hold::run(input(60_000), &mut host).unwrap();
+    assert_eq!(output.outcome, Outcome::Held);
+    assert_eq!(output.master.as_deref(), Some(DATA[1]), "the one that most of them name");
+    assert_eq!(sim.node(0, |it| it.min_replicas), FENCE_REPLICAS);
+    assert_eq!(sim.node(2, |it| it.min_replicas), 0);
+}
+
+#[test]
 fn what_a_woken_master_alone_has_is_told_to_the_byte() {
     let sim = replaced();
     let mut host = later(&sim, 5000, |it| (it.down, it.offset) = (None, 1234));

@@ -258,6 +258,21 @@ mod tests {
     }
 
     #[test]
+    fn of_two_that_sentinels_have_promoted_the_one_that_most_do_not_name_is_replaced() {
+        let sim = Sim::killed();
+        for replica in [DATA[1], DATA[2]] {
+            sim.host().call_as_test(replica, "REPLICAOF NO ONE");
+        }
+        for index in 0..3 {
+            sim.sentinel(index, |it| it.master = DATA[2].into());
+        }
+        assert_eq!(assess(&mut sim.host()).replaced.as_deref(), Some(DATA[1]));
+        sim.sentinel(0, |it| it.master = DATA[1].into());
+        sim.sentinel(1, |it| it.master = DATA[0].into());
+        assert_eq!(assess(&mut sim.host()).replaced, None, "they do not agree");
+    }
+
+    #[test]
     fn a_master_that_came_back_empty_is_known_even_after_all_have_copied_that() {
         let sim = Sim::bondx();
         for index in 0..3 {

@@ -36,17 +36,19 @@ pub fn lineage(look: &Look, master: Option<&str>, known: &[LastKnown]) -> Option
 }
 
 /// A node that the named master has replaced: its history is the one that the named one has
-/// left, and it is master still, unfenced, or was and does not answer.
+/// left, and it is master still, unfenced, or was and does not answer. Or two Sentinels have
+/// each made one of that history master, and it is the one that most do not name. Sentinel
+/// demotes either ten seconds later, and throws away what it took.
 pub fn replaced(look: &Look, named: Option<&str>, known: &[LastKnown]) -> Option<String> {
     let named = look.node(named?).filter(|it| it.is_master())?;
     let votes = look.watching().filter(|it| it.names(&named.address)).count();
     if votes * 2 <= look.sentinels.len() {
         return None;
     }
-    let left = named.replid2.as_deref()?;
-    let back = look.masters().find(|it| {
-        it.address != named.address && it.replid.as_deref() == Some(left) && !it.is_fenced()
-    });
+    // Zeros where it has left none.
+    let left = named.replid2.as_deref().filter(|it| it.bytes().any(|byte| byte != b'0'))?;
+    let back =
+        look.masters().find(|it| it.address != named.address && it.is_of(left) && !it.is_fenced());
     let away = || known.iter().find(|it| it.role == "master" && it.replid == left);
     back.map(|it| it.address.clone()).or_else(|| away().map(|it| it.address.clone()))
 }

@@ -37,15 +37,17 @@ impl Look {
         self.nodes.iter().filter(|node| node.is_master())
     }
 
-    /// Who has taken over from `old`: the only other node that says it is master, if
-    /// most Sentinels that answer name it. Where there are Sentinels and none answers,
-    /// nobody has.
+    /// Who has taken over from `old`: another node that says it is master and that most
+    /// Sentinels that answer name, whoever else says so too. Without Sentinels the only other
+    /// master; where there are some and none answers, nobody has.
     pub fn successor_of(&self, old: &str) -> Option<&Node> {
-        let mut others = self.masters().filter(|it| !crate::same_address(&it.address, old));
-        let master = others.next().filter(|_| others.next().is_none())?;
-        let votes = self.watching().filter(|it| it.names(&master.address)).count();
-        let named = votes * 2 > self.watching().count();
-        (named || self.sentinels.is_empty()).then_some(master)
+        let others = || self.masters().filter(|it| !crate::same_address(&it.address, old));
+        if self.sentinels.is_empty() {
+            return others().next().filter(|_| others().count() == 1);
+        }
+        let all = self.watching().count();
+        let votes = |node: &Node| self.watching().filter(|it| it.names(&node.address)).count();
+        others().find(|it| votes(it) * 2 > all)
     }
 
     /// Data nodes that answered something.

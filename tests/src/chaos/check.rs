@@ -1,5 +1,6 @@
 //! What of all that was seen is a violation. Pure.
 
+use super::fault::Fault;
 use super::observed::{Observed, Run};
 use super::plan::{Mode, Plan, Sentinels};
 use super::story::{Asks, Failover, Loss, Must, Verdict, must};
@@ -9,9 +10,11 @@ use super::story::{Asks, Failover, Loss, Must, Verdict, must};
 const TRANSACTION_BYTES_MIN: u64 = 100;
 /// From the end of its absence until an engine watches again, on a busy machine, ms.
 const BACK_WITHIN_MS: u64 = 4_000;
-/// From a promotion by Sentinel until Baton fences the old master: a watch looks every
-/// second, ms.
-const NOTICED_WITHIN_MS: u64 = 2_000;
+/// How long Sentinels need for one of their own that is half done, ms.
+const LEFT_TO_SENTINEL_MS: u64 = 12_000;
+/// From a promotion by Sentinel until Baton fences the old master: a watch has to see it
+/// twice, and looks every second, ms.
+const NOTICED_WITHIN_MS: u64 = 3_000;
 
 /// Each sentence is one violation; none: all is as promised.
 pub(super) fn violations(plan: &Plan, seen: &Observed) -> Vec<String> {
@@ -30,7 +33,7 @@ pub(super) fn violations(plan: &Plan, seen: &Observed) -> Vec<String> {
         wrong.extend(changes.map(|it| format!("in mode observe it changed something: {it}")));
     }
     wrong.extend(taken_over(plan, &must, seen));
-    wrong.extend(as_chosen(&must, seen));
+    wrong.extend(as_chosen(plan, &must, seen));
     wrong.extend(missing(plan, &must, seen));
     wrong.extend(beside(plan, &must, seen));
     wrong.extend(verdicts(&must, seen));
@@ -69,7 +72,7 @@ fn taken_over(plan: &Plan, must: &Must, seen: &Observed) -> Vec<String> {
 }
 
 /// The last master is the one that the journal names, and the one that was chosen.
-fn as_chosen(must: &Must, seen: &Observed) -> Vec<String> {
+fn as_chosen(plan: &Plan, must: &Must, seen: &Observed) -> Vec<String> {
     let mut wrong = Vec::new();
     for run in seen.runs.iter().filter(|it| it.promoted.is_some()) {
         if !run.adopted && run.promoted != run.chosen {
@@ -79,7 +82,9 @@ fn as_chosen(must: &Must, seen: &Observed) -> Vec<String> {
             wrong.push(format!("only {:?} should be promoted: {}", must.choice, run.told));
         }
     }
-    if let Some(run) = last(seen).filter(|it| it.promoted != seen.master) {
+    // A second fault may hit the new master, and Sentinel replaces that: Baton cools down.
+    let hit_again = plan.faults().len() > 1 && plan.sentinels == Sentinels::Act;
+    if let Some(run) = last(seen).filter(|it| it.promoted != seen.master && !hit_again) {
         wrong.push(format!("the master is data node {:?}, by the run {}", seen.master, run.told));
     }
     wrong
@@ -124,7 +129,11 @@ fn beside(plan: &Plan, must: &Must, seen: &Observed) -> Vec<String> {
     let ours = seen.runs.iter().any(|it| it.promoted.is_some() && !it.adopted);
     let noticed = if ours { 0 } else { NOTICED_WITHIN_MS };
     let away: u64 = plan.kills.iter().map(|it| it.away_ms() + BACK_WITHIN_MS).sum();
-    let most = must.both_ms + noticed + away;
+    // What a Sentinel has promoted and told nobody of stays a second master for as long as
+    // Baton leaves the matter to the others.
+    let half_done = plan.faults().contains(&Fault::LeaderCrashPromotion) && !ours;
+    let theirs = if half_done && plan.mode == Mode::Assist { LEFT_TO_SENTINEL_MS } else { 0 };
+    let most = must.both_ms + noticed + away + theirs;
     if plan.mode == Mode::Observe || seen.both_ms <= most {
         return Vec::new();
     }

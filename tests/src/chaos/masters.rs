@@ -1,8 +1,11 @@
 //! Faults of the master.
 
 use super::moves::{Move, Part};
-use super::story::Failover;
-use super::story::{Loss, Must, Needs, Story, THROUGH_WITHIN_MS, Verdict};
+use super::story::{Asks, Failover, Loss, Must, Needs, Story, THROUGH_WITHIN_MS, Verdict};
+
+/// So long that it is dead to Baton alone: silence takes three seconds to tell from an idle
+/// link, and each look waits for who is silent.
+pub(super) const SILENT_MS: std::ops::Range<u64> = 9_000..11_000;
 
 /// The master, at the beginning.
 pub(super) const MASTER: usize = 0;
@@ -27,6 +30,7 @@ pub(super) fn kill() -> Story {
 pub(super) fn hang() -> Story {
     Story {
         begin: vec![Move::Stop(MASTER)],
+        lasts_ms: SILENT_MS,
         end: vec![Move::Continue(MASTER)],
         must: Must { loss: Loss::Declared, ..Must::FAILOVER },
         ..kill()
@@ -50,10 +54,11 @@ pub(super) fn partition() -> Story {
     Story {
         needs: Needs { island: true, ..Needs::default() },
         begin: vec![Move::Cut(Part::Data(MASTER), others.clone())],
+        lasts_ms: SILENT_MS,
         end: vec![Move::Heal(Part::Data(MASTER), others)],
         must: Must {
             loss: Loss::Declared,
-            both_ms: LONG_MS.end + THROUGH_WITHIN_MS,
+            both_ms: SILENT_MS.end + THROUGH_WITHIN_MS,
             ..Must::FAILOVER
         },
         ..kill()
@@ -86,11 +91,13 @@ pub(super) fn restart_empty() -> Story {
     }
 }
 
+/// Sentinels replace it. What it alone has cannot be kept where nothing can be saved, and
+/// whether that is discarded is a person's to decide.
 pub(super) fn disk_full() -> Story {
     Story {
         begin: vec![Move::FailSaves(MASTER)],
         end: vec![Move::MendSaves(MASTER)],
-        must: Must::NOTHING,
+        must: Must { asks: Asks::Perhaps, ..Must::NOTHING },
         ..kill()
     }
 }

@@ -74,7 +74,7 @@ pub(super) enum Move {
     KillSentinel(usize),
     /// Those that are not running.
     StartSentinels,
-    /// `SENTINEL SIMULATE-FAILURE`, to all.
+    /// `SENTINEL SIMULATE-FAILURE`, to all that run.
     TellSentinels(&'static str),
 }
 
@@ -139,9 +139,10 @@ impl<'a> Stage<'a> {
                 let gone = self.lab.sentinels().iter().filter(|it| !it.running());
                 gone.into_iter().try_for_each(Node::restart)
             }
-            Move::TellSentinels(how) => self.lab.sentinels().iter().try_for_each(|it| {
-                query::ask::<String>(it, &["SENTINEL", "SIMULATE-FAILURE", how]).map(drop)
-            }),
+            Move::TellSentinels(how) => {
+                let mut there = self.lab.sentinels().iter().filter(|it| it.running());
+                there.try_for_each(|it| tell(it, &format!("SENTINEL SIMULATE-FAILURE {how}")))
+            }
         }
     }
 

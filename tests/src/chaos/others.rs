@@ -72,6 +72,8 @@ pub(super) fn partition_replica() -> Story {
         touches: vec![Part::Data(REPLICA)],
         begin: vec![Move::Cut(Part::Data(REPLICA), beyond.clone())],
         end: vec![Move::Heal(Part::Data(REPLICA), beyond)],
+        // By then it may have become the master.
+        must: blindness(),
         ..bystander()
     }
 }
@@ -94,14 +96,16 @@ pub(super) fn kill_sentinel() -> Story {
     }
 }
 
-/// Whoever leads crashes; where Baton was first nobody does.
+/// Whoever leads crashes; where Baton was first nobody does. So long that in mode `assist`
+/// Baton's patience with Sentinel (8 s) ends.
 pub(super) fn leader_crash(how: &'static str) -> Story {
     Story {
         touches: [Part::Data(MASTER)].into_iter().chain(SENTINELS).collect(),
         before: vec![Move::TellSentinels(how)],
         begin: vec![Move::Kill(MASTER)],
-        end: vec![Move::StartSentinels, Move::Start(MASTER)],
-        lasts_ms: 6_000..9_000,
+        // No flag of that name: it clears the others.
+        end: vec![Move::TellSentinels("help"), Move::StartSentinels, Move::Start(MASTER)],
+        lasts_ms: 10_000..12_000,
         must: Must { failover: Failover::Allowed, asks: Asks::Never, ..Must::FAILOVER },
         ..masters::kill()
     }

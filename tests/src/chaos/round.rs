@@ -1,6 +1,7 @@
 //! One round played, and many.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -41,6 +42,8 @@ pub struct Site {
     pub binary: PathBuf,
     /// Where compiled plugins are kept.
     pub cache: PathBuf,
+    /// Where the logs of a round go that had a violation, by its seed.
+    pub logs: PathBuf,
 }
 
 impl Site {
@@ -49,9 +52,10 @@ impl Site {
     /// # Errors
     /// When the cache cannot be made.
     pub fn new(root: &Path, binary: &Path, cache: &Path) -> Result<Self> {
-        std::fs::create_dir_all(cache)?;
-        let (root, binary) = (root.to_owned(), binary.to_owned());
-        Ok(Self { root, binary, cache: cache.to_owned() })
+        fs::create_dir_all(cache)?;
+        let (root, binary, cache) = (root.to_owned(), binary.to_owned(), cache.to_owned());
+        let logs = root.join("target/chaos/logs");
+        Ok(Self { root, binary, cache, logs })
     }
 
     /// Compiles the plugins, before several engines do so at once.
@@ -121,7 +125,20 @@ fn play_here(site: &Site, plan: &Plan) -> Result<Outcome> {
     seen.restless = restless;
     seen.asked = watch.asked;
     let violations = violations(plan, &seen);
+    if !violations.is_empty() {
+        keep_logs(&scene.lab, &site.logs.join(plan.seed.to_string()))?;
+    }
     Ok(Outcome { plan: plan.clone(), seen, violations })
+}
+
+/// Copies all logs: what is seen once may not be seen again.
+fn keep_logs(lab: &Lab, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for node in lab.data().iter().chain(lab.sentinels()) {
+        fs::write(to.join(format!("{}.log", node.name())), node.log()?)?;
+    }
+    fs::copy(lab.folder().join("baton/baton.log"), to.join("baton.log"))?;
+    Ok(())
 }
 
 /// Does the moves of all faults at their moments.

@@ -368,6 +368,10 @@ impl Question {
     }
 
     fn of(run: &Value, step: &str, item: usize, view: &Value) -> Option<Self> {
+        // Why a step was left out is told in the same place, and nobody is asked.
+        if view["asks"].is_null() {
+            return None;
+        }
         Some(Self {
             run: text(run, "id").to_owned(),
             workflow: text(run, "workflow").to_owned(),
