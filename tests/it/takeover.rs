@@ -331,3 +331,35 @@ fn g8_two_faults_at_once_a_sentinel_that_was_away_and_a_replica_gone() {
     assert_eq!(scene.assert_master(&run), 1, "the one that was away agrees too");
     scene.assert_nothing_lost(trader, 1);
 }
+
+#[test]
+fn g8_the_last_replica_writes_with_too_few_others_only_once_a_person_agrees() {
+    let policy = vec!["min-replicas-to-write 1".to_owned()];
+    let mut scene = Scene::new(Options { data_lines: policy, ..patient() }, Begun::ByAll);
+    scene.data(2).kill().unwrap();
+    scene.data(0).kill().unwrap();
+    let id = scene.latest("redis-failover");
+    let degraded = scene.latest("redis-degraded");
+    wait_until("the failover is over", RUN_WITHIN, || {
+        scene.engine.get(&format!("/runs/{id}")).is_ok_and(|run| !run["closed_at"].is_null())
+    })
+    .unwrap();
+    let asked = scene.engine.get(&format!("/runs/{degraded}")).unwrap();
+    let prompt = asked["steps"][0]["question"].as_str().unwrap();
+    assert!(prompt.contains("asks for 1"), "{prompt}");
+    assert_eq!(scene.gate(1), "1");
+    let refused = query::ask::<String>(scene.data(1), &["SET", "canary", "1"]).unwrap_err();
+    assert!(refused.to_string().contains("NOREPLICAS"), "{refused}");
+    let yes = json!({ "step": "decide", "approved": true, "who": "a test", "reason": "trade" });
+    scene.engine.post(&format!("/runs/{degraded}/answer"), &yes).unwrap();
+    wait_until("it takes writes", SOON, || {
+        query::ask::<String>(scene.data(1), &["SET", "canary", "1"]).is_ok()
+    })
+    .unwrap();
+    // The policy comes back with a replica, though the engine died in between.
+    scene.engine.kill();
+    scene.data(2).start().unwrap();
+    let run = scene.end_of(&degraded);
+    assert_eq!(run["output"]["state"], "done", "{run:#}");
+    assert_eq!(scene.gate(1), "1");
+}

@@ -31,6 +31,11 @@ pub enum Act {
     Arm,
     /// Give it the gate back that it had.
     Release,
+    /// Let the only master take writes whether it has replicas or not: a person has said
+    /// that this is better than none.
+    Open,
+    /// Once it has as many replicas as `prior` asks for, ask for them again.
+    Restore,
 }
 
 /// Whom to fence.
@@ -66,6 +71,8 @@ pub enum State {
     Alive,
     /// There was nothing to release.
     Unfenced,
+    /// It has too few replicas for the gate to come back.
+    Waiting,
 }
 
 /// What became of it.
@@ -137,6 +144,20 @@ impl Plugin for Fence {
                 return Ok(output(&node, State::Unfenced, prior, None));
             }
             Act::Release => prior.unwrap_or(0),
+            Act::Open => match standing(&seen, &node) {
+                Some(State::Alive) => 0,
+                _ => {
+                    let why = format!("{} is not the only master: nothing is opened", node.address);
+                    return Err(Fault::permanent("not-the-master", why));
+                }
+            },
+            Act::Restore if node.is_replica() => {
+                return Ok(output(&node, State::Replica, prior, None));
+            }
+            Act::Restore if node.connected_replicas < Some(prior.unwrap_or(0)) => {
+                return Ok(output(&node, State::Waiting, prior, None));
+            }
+            Act::Restore => prior.unwrap_or(0),
         };
         set(&cluster, &node, gate, prior, host)
     }

@@ -121,3 +121,33 @@ fn an_observed_cluster_and_an_unknown_node_are_left_alone() {
     assert_eq!(Fence::run(input(Act::Arm), &mut host).unwrap_err().code, "observe-mode");
     assert_eq!(host.count_sent("CONFIG SET"), 0);
 }
+
+#[test]
+fn the_only_master_is_opened_and_closed_again_when_it_has_replicas() {
+    let sim = Sim::bondx();
+    sim.node(0, |it| it.min_replicas = 2);
+    for replica in [1, 2] {
+        sim.node(replica, |it| it.down = Some(ErrorKind::Refused));
+    }
+    let act =
+        |act, prior| Fence::run(Input { prior, ..input(act) }, &mut sim.host()).unwrap().state;
+    assert_eq!(act(Act::Open, None), State::Done);
+    assert_eq!(sim.node(0, |it| it.min_replicas), 0);
+    assert_eq!(act(Act::Restore, Some(2)), State::Waiting);
+    sim.node(1, |it| it.down = None);
+    assert_eq!(act(Act::Restore, Some(2)), State::Waiting);
+    sim.node(2, |it| it.down = None);
+    assert_eq!(act(Act::Restore, Some(2)), State::Done);
+    assert_eq!(sim.node(0, |it| it.min_replicas), 2);
+    sim.node(0, |it| it.follows = Some(DATA[1].into()));
+    assert_eq!(act(Act::Restore, Some(2)), State::Replica, "it has been replaced meanwhile");
+}
+
+#[test]
+fn one_of_two_masters_and_a_replica_are_not_opened() {
+    let fault = Fence::run(input(Act::Open), &mut zombie().host()).unwrap_err();
+    assert_eq!(fault.code, "not-the-master");
+    let of_a_replica = Input { node: DATA[1].into(), ..input(Act::Open) };
+    let fault = Fence::run(of_a_replica, &mut Sim::bondx().host()).unwrap_err();
+    assert_eq!(fault.code, "not-the-master");
+}

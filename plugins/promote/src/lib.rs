@@ -70,6 +70,9 @@ pub struct Output {
     pub lineage: Handover,
     /// Nodes that follow it now.
     pub repointed: Vec<String>,
+    /// Its `min-replicas-to-write`: with fewer replicas it refuses every write. None where
+    /// it did not say.
+    pub min_replicas: Option<i64>,
     /// Members that were not there to be told.
     pub unreachable: Vec<String>,
     /// Each Sentinel.
@@ -167,6 +170,7 @@ impl Plugin for Promote {
             promoted_at_ms: taken.at_ms,
             lineage: taken.lineage,
             repointed: settled.following,
+            min_replicas: taken.min_replicas,
             unreachable: settled.unreachable,
             sentinels: settled.sentinels,
             notes,

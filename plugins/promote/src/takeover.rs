@@ -28,6 +28,8 @@ pub(crate) struct Taken {
     pub(crate) at_ms: u64,
     /// The history before and after.
     pub(crate) lineage: Handover,
+    /// Its `min-replicas-to-write`; none where it did not say.
+    pub(crate) min_replicas: Option<i64>,
 }
 
 /// What the last look calls for.
@@ -58,8 +60,9 @@ pub(crate) fn take_over<H: Host>(
         match next(&seen, input)? {
             Next::Adopt(node) => {
                 let ours = same_address(&node.address, &input.chosen);
-                open_gate(cluster, &seen, &node.address, notes, host)?;
+                let min_replicas = open_gate(cluster, &seen, &node.address, notes, host)?;
                 return Ok(Taken {
+                    min_replicas,
                     adopted: !ours || (yielded && sent == 0),
                     yielded,
                     at_ms: host.now_ms(),
@@ -236,25 +239,24 @@ fn handover(master: &Node) -> Handover {
 
 /// `min-replicas-to-write` on the new master stops its writes until that many replicas
 /// have attached. A policy is not ours to change and worth knowing; a fence of ours, left
-/// from when it was replaced itself, goes.
+/// from when it was replaced itself, goes. Gives what is set then, where it says so.
 fn open_gate<H: Host>(
     cluster: &Cluster,
     seen: &Look,
     address: &str,
     notes: &mut Vec<String>,
     host: &mut H,
-) -> Result<(), Fault> {
+) -> Result<Option<i64>, Fault> {
     let request = Request::new(address, vec![gate_question()]);
-    let Ok(mut results) = host.call(&cluster.name, &[request], TIMEOUT_MS) else { return Ok(()) };
-    let Some(Ok(replies)) = results.pop() else { return Ok(()) };
-    let Some(gate) = replies.first().and_then(read_gate).filter(|it| *it > 0) else {
-        return Ok(());
-    };
+    let Ok(mut results) = host.call(&cluster.name, &[request], TIMEOUT_MS) else { return Ok(None) };
+    let Some(Ok(replies)) = results.pop() else { return Ok(None) };
+    let said = replies.first().and_then(read_gate);
+    let Some(gate) = said.filter(|it| *it > 0) else { return Ok(said) };
     if !is_fence(gate) {
         notes.push(format!(
             "{address} has min-replicas-to-write {gate}: it refuses writes until {gate} replicas have attached"
         ));
-        return Ok(());
+        return Ok(Some(gate));
     }
     let gates = gates(cluster, seen.reachable(), TIMEOUT_MS, host)?;
     let usual = usual_gate(&gates, address).unwrap_or(0);
@@ -276,5 +278,5 @@ fn open_gate<H: Host>(
     notes.push(format!(
         "{address} was fenced from before: its min-replicas-to-write is {usual} now"
     ));
-    Ok(())
+    Ok(Some(usual))
 }

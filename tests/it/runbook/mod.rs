@@ -16,8 +16,9 @@ use serde_json::Value;
 use crate::house::House;
 
 /// The failover and all that it begins, and what routes clients behind it.
-const FAILOVER: [&str; 9] = [
+const FAILOVER: [&str; 10] = [
     "redis-failover",
+    "redis-degraded",
     "detect-redis",
     "redis-rejoin",
     "redis-settle",
