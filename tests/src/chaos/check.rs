@@ -38,6 +38,10 @@ pub(super) fn violations(plan: &Plan, seen: &Observed) -> Vec<String> {
     wrong.extend(beside(plan, &must, seen));
     wrong.extend(verdicts(&must, seen));
     wrong.extend(questions(plan, &must, seen));
+    // Only a failover of Sentinel beside ours leaves two histories.
+    if seen.by_hand && plan.sentinels == Sentinels::LookOn {
+        wrong.push("a fenced node had to be taken back by hand".to_owned());
+    }
     let unpaid = seen.debts.iter().filter(|it| it.state != "succeeded");
     wrong.extend(unpaid.map(|it| format!("a debt is not paid: {}", it.told)));
     wrong

@@ -5,13 +5,13 @@ use super::story::{Asks, Failover, Loss, Must, Needs, Story, THROUGH_WITHIN_MS, 
 
 /// So long that it is dead to Baton alone: silence takes three seconds to tell from an idle
 /// link, and each look waits for who is silent.
-pub(super) const SILENT_MS: std::ops::Range<u64> = 9_000..11_000;
+pub(super) const SILENT_MS: std::ops::Range<u64> = 11_000..13_000;
 
 /// The master, at the beginning.
 pub(super) const MASTER: usize = 0;
 
-/// So long that it is dead to everybody, by a patience of one second, and replaced.
-const LONG_MS: std::ops::Range<u64> = 3_500..6_000;
+/// So long that it is dead to everybody, by a patience of two seconds, and replaced.
+const LONG_MS: std::ops::Range<u64> = 5_000..7_500;
 
 pub(super) fn kill() -> Story {
     Story {

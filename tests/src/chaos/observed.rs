@@ -31,6 +31,8 @@ pub(super) struct Observed {
     pub(super) changes: Vec<String>,
     /// What people were asked.
     pub(super) asked: Vec<String>,
+    /// A fenced node had to be taken back by hand.
+    pub(super) by_hand: bool,
     /// Runs that cannot be read any more.
     pub(super) unreadable: Vec<String>,
     /// How often the engine died.

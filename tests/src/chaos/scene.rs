@@ -22,9 +22,10 @@ use super::round::Site;
 use super::story::{Needs, needs};
 
 /// Baton's and Sentinels' patience, ms, and Sentinels' `failover-timeout`: a round takes
-/// seconds. BondX has five times that.
-const DOWN_AFTER_MS: u32 = 1_000;
-const FAILOVER_TIMEOUT_MS: u32 = 3_000;
+/// seconds. BondX has 5 and 10 s. At 1 s a Sentinel, which pings every second, takes a master
+/// for down as soon as one answer is late.
+const DOWN_AFTER_MS: u32 = 2_000;
+const FAILOVER_TIMEOUT_MS: u32 = 4_000;
 /// More than there are Sentinels: they say what they see, and never agree to act.
 const OUT_OF_REACH: usize = 4;
 /// As in the crash laboratory: each book can be read between two writes to it.

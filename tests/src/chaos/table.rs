@@ -106,6 +106,7 @@ fn verdict(outcome: &Outcome) -> String {
         Some(run) if run.verdict.is_empty() => run.state.clone(),
         Some(run) => run.verdict.clone(),
     };
+    let said = if outcome.seen.by_hand { format!("by hand; {said}") } else { said };
     if outcome.seen.asked.is_empty() { said } else { format!("asked; {said}") }
 }
 

@@ -57,6 +57,11 @@ fn a_cluster_that_finds_no_rest_is_one() {
     expect(&plan(Fault::KillMaster), &seen, "more than once");
     let seen = Observed { unreadable: vec!["x".into()], ..good() };
     expect(&plan(Fault::KillMaster), &seen, "unreadable");
+    let mut looked_on = plan(Fault::KillMaster);
+    let seen = Observed { by_hand: true, ..good() };
+    assert!(violations(&looked_on, &seen).is_empty());
+    looked_on.sentinels = Sentinels::LookOn;
+    expect(&looked_on, &seen, "by hand");
     let mut seen = good();
     seen.debts[0].state = "failed".into();
     expect(&plan(Fault::KillMaster), &seen, "debt");
