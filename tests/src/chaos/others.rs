@@ -37,6 +37,19 @@ pub(super) fn partition_engine() -> Story {
     }
 }
 
+/// Its replicas hear it: it is we who are cut off.
+pub(super) fn partition_engine_from_master() -> Story {
+    Story {
+        needs: Needs { island: true, ..Needs::default() },
+        touches: vec![Part::Data(MASTER), Part::Engine],
+        begin: vec![Move::Cut(Part::Engine, vec![Part::Data(MASTER)])],
+        lasts_ms: masters::SILENT_MS,
+        end: vec![Move::Heal(Part::Engine, vec![Part::Data(MASTER)])],
+        must: Must::NOTHING,
+        ..bystander()
+    }
+}
+
 /// The engine sees a master that answers, and must not think that it is alone. Sentinels
 /// on the other side replace it, if they act. What the old one takes meanwhile is theirs.
 pub(super) fn partition_with_engine() -> Story {

@@ -166,6 +166,7 @@ pub(super) fn story(fault: Fault) -> Story {
         Fault::BusyScript => masters::busy_script(),
         Fault::DamagedBook => masters::damaged_book(),
         Fault::PartitionEngine => others::partition_engine(),
+        Fault::PartitionEngineFromMaster => others::partition_engine_from_master(),
         Fault::PartitionWithEngine => others::partition_with_engine(),
         Fault::WrongPassword => others::wrong_password(),
         Fault::PartitionReplica => others::partition_replica(),
