@@ -137,11 +137,11 @@ fn beside(plan: &Plan, must: &Must, seen: &Observed) -> Vec<String> {
     // Baton leaves the matter to the others.
     let half_done = plan.faults().contains(&Fault::LeaderCrashPromotion) && !ours;
     let theirs = if half_done && plan.mode == Mode::Assist { LEFT_TO_SENTINEL_MS } else { 0 };
-    let most = must.both_ms + noticed + away + theirs;
-    if plan.mode == Mode::Observe || seen.both_ms <= most {
+    let allowed = must.both_ms + noticed + away + theirs;
+    if plan.mode == Mode::Observe || seen.both_ms <= allowed {
         return Vec::new();
     }
-    vec![format!("two nodes acknowledged writes for {} ms; {most} are allowed", seen.both_ms)]
+    vec![format!("two nodes acknowledged writes for {} ms; {allowed} are allowed", seen.both_ms)]
 }
 
 fn verdicts(must: &Must, seen: &Observed) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 use super::moves::{Move, Part};
 use super::story::{Asks, Failover, Loss, Must, Needs, Story, THROUGH_WITHIN_MS, Verdict};
+use crate::lab::Network;
 
 /// So long that it is dead to Baton alone: silence takes three seconds to tell from an idle
 /// link, and each look waits for who is silent.
@@ -15,7 +16,7 @@ const LONG_MS: std::ops::Range<u64> = 5_000..7_500;
 
 pub(super) fn kill() -> Story {
     Story {
-        needs: Needs::default(),
+        needs: Needs::NOTHING,
         touches: vec![Part::Data(MASTER)],
         before: vec![],
         begin: vec![Move::Kill(MASTER)],
@@ -52,7 +53,7 @@ pub(super) fn partition() -> Story {
         Part::Engine,
     ];
     Story {
-        needs: Needs { island: true, ..Needs::default() },
+        needs: Needs { network: Network::Island, ..Needs::NOTHING },
         begin: vec![Move::Cut(Part::Data(MASTER), others.clone())],
         lasts_ms: SILENT_MS,
         end: vec![Move::Heal(Part::Data(MASTER), others)],

@@ -26,7 +26,7 @@ use super::story::story;
 
 /// From the end of the last fault until all is calm: a Sentinel needs ten seconds to demote
 /// a master that is back, and twice its failover-timeout to try again.
-const CALM_WITHIN: Duration = Duration::from_secs(60);
+const CALM_WITHIN: Duration = Duration::from_mins(1);
 /// Until a person looks into what does not get well by itself.
 const LOOKED_INTO: Duration = Duration::from_secs(5);
 /// Between two looks whether it is.

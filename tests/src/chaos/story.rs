@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::fault::Fault;
 use super::moves::{Move, Part};
+use super::plan::Sentinels;
 use super::{masters, others, traps};
+use crate::lab::Network;
 
 /// One fault, told.
 #[derive(Clone, Debug)]
@@ -26,12 +28,12 @@ pub(super) struct Story {
 }
 
 /// What a scene must be like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Needs {
-    /// Links that can be cut.
-    pub(super) island: bool,
-    /// Sentinels that say what they see and never act, so that what follows is Baton's.
-    pub(super) mute_sentinels: bool,
+    /// Links that can be cut, or not.
+    pub(super) network: Network,
+    /// Where they look on, what follows is Baton's.
+    pub(super) sentinels: Sentinels,
     /// `max_lost_bytes`.
     pub(super) loss_ceiling: u64,
     /// A user of Baton's own on the data nodes.
@@ -142,10 +144,21 @@ impl Must {
 }
 
 impl Needs {
+    /// Nothing in particular.
+    pub(super) const NOTHING: Self = Self {
+        network: Network::Loopback,
+        sentinels: Sentinels::Act,
+        loss_ceiling: 0,
+        login: false,
+        gate: false,
+    };
+
     fn and(self, other: Self) -> Self {
+        let island = [self.network, other.network].contains(&Network::Island);
+        let look_on = [self.sentinels, other.sentinels].contains(&Sentinels::LookOn);
         Self {
-            island: self.island || other.island,
-            mute_sentinels: self.mute_sentinels || other.mute_sentinels,
+            network: if island { Network::Island } else { Network::Loopback },
+            sentinels: if look_on { Sentinels::LookOn } else { Sentinels::Act },
             loss_ceiling: self.loss_ceiling.max(other.loss_ceiling),
             login: self.login || other.login,
             gate: self.gate || other.gate,
@@ -192,7 +205,7 @@ pub(super) fn go_together(one: Fault, other: Fault) -> bool {
 
 /// What all of these need.
 pub(super) fn needs(faults: &[Fault]) -> Needs {
-    faults.iter().map(|it| story(*it).needs).fold(Needs::default(), Needs::and)
+    faults.iter().map(|it| story(*it).needs).fold(Needs::NOTHING, Needs::and)
 }
 
 /// What must follow all of these.
