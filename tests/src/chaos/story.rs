@@ -125,8 +125,10 @@ impl Must {
     /// What must follow two faults at once: what one forbids the other may bring, and who
     /// sees less may ask.
     fn and(self, other: Self) -> Self {
-        let forbidden = |it: Self| it.failover == Failover::Forbidden && it.asks == Asks::Never;
-        let calm = forbidden(self) && forbidden(other);
+        // Where a person must be asked the master is dead.
+        let alive = |it: Self| it.failover == Failover::Forbidden && it.asks != Asks::Surely;
+        let calm = alive(self) && alive(other);
+        let silent = calm && self.asks == Asks::Never && other.asks == Asks::Never;
         let loss = match (self.loss, other.loss) {
             (Loss::Emptied, _) | (_, Loss::Emptied) => Loss::Emptied,
             (Loss::Declared, _) | (_, Loss::Declared) => Loss::Declared,
@@ -138,7 +140,7 @@ impl Must {
             loss,
             both_ms: self.both_ms + other.both_ms,
             verdict: Verdict::True,
-            asks: if calm { Asks::Never } else { Asks::Perhaps },
+            asks: if silent { Asks::Never } else { Asks::Perhaps },
         }
     }
 }
@@ -238,8 +240,12 @@ mod tests {
 
     #[test]
     fn two_that_call_for_nothing_call_for_nothing_together() {
-        let calm = must(&[Fault::KillReplica, Fault::DiskFull]);
+        let calm = must(&[Fault::KillReplica, Fault::Hiccup]);
         assert_eq!((calm.failover, calm.asks), (Failover::Forbidden, Asks::Never));
+        let full = must(&[Fault::KillReplica, Fault::DiskFull]);
+        assert_eq!((full.failover, full.asks), (Failover::Forbidden, Asks::Perhaps));
+        let asked = must(&[Fault::BothLagging, Fault::KillSentinel]);
+        assert_eq!((asked.failover, asked.asks), (Failover::Allowed, Asks::Perhaps));
         let both = must(&[Fault::KillMaster, Fault::KillReplica]);
         assert_eq!((both.failover, both.asks), (Failover::Allowed, Asks::Perhaps));
         assert_eq!(both.loss, Loss::Nothing);

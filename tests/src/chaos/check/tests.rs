@@ -86,6 +86,8 @@ fn a_promotion_where_nobody_is_dead_is_one() {
 #[test]
 fn a_dead_master_that_nobody_replaces_is_one() {
     expect(&plan(Fault::KillMaster), &calm(), "nobody has taken over");
+    let stalled = Observed { stalled: true, ..calm() };
+    assert!(violations(&plan(Fault::KillMaster), &stalled).is_empty());
     // An engine that was away while Sentinels looked on could not.
     let mut killed = plan(Fault::KillMaster);
     killed.sentinels = Sentinels::LookOn;
