@@ -7,7 +7,7 @@
 
 use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Mode, Plugin};
 use baton_succession::{Ended, Succession, TIMEOUT_MS, converge};
-use baton_topology::{Look, Scope, look, same_address};
+use baton_topology::{Look, Node, Scope, look, same_address};
 use serde::{Deserialize, Serialize};
 
 /// Where no Sentinel says its failover-timeout, ms: that of BondX.
@@ -113,7 +113,7 @@ impl Plugin for Settle {
         let (outcome, master) = loop {
             let seen = look(&cluster, Scope::Everyone, TIMEOUT_MS, host)?;
             let end_ms = *until_ms.get_or_insert_with(|| begun_ms + watch_ms(&seen));
-            match judge(&seen, &input.master) {
+            match judge(&seen, &input) {
                 State::Well => silent = 0,
                 State::Silent if silent >= SILENT_LOOKS => {
                     break (Outcome::Silent, input.master.clone());
@@ -154,7 +154,8 @@ enum State {
     Strays,
 }
 
-fn judge(seen: &Look, master: &str) -> State {
+fn judge(seen: &Look, input: &Input) -> State {
+    let master = input.master.as_str();
     let Some(node) = seen.node(master).filter(|it| it.reachable) else { return State::Silent };
     if let Some(by) = seen.successor_of(master).filter(|_| node.is_replica()) {
         return State::Replaced(by.address.clone());
@@ -164,9 +165,12 @@ fn judge(seen: &Look, master: &str) -> State {
     }
     let others = seen.nodes.iter().filter(|it| it.is_replica() && !it.follows(master));
     let strays = seen.sentinels.iter().filter(|it| it.reachable && !it.names(master));
-    let masters = seen.masters().filter(|it| !same_address(&it.address, master));
     // The old master, back as one, is for whoever holds its debt.
-    if others.count() + strays.count() > 0 || masters.count() > 1 || !node.is_master() {
+    let known = |it: &Node| {
+        same_address(&it.address, master) || same_address(&it.address, &input.old_master)
+    };
+    let masters = seen.masters().filter(|it| !known(it));
+    if others.count() + strays.count() + masters.count() > 0 || !node.is_master() {
         State::Strays
     } else {
         State::Well

@@ -116,6 +116,35 @@ fn a_second_master_that_took_writes_is_never_settled() {
     assert_eq!(Settle::run(input(), &mut host).unwrap_err().code, "split-brain");
 }
 
+/// A Sentinel took the new master for down for a moment, and made its replica one.
+fn promoted_out_of_ours(sim: &Sim) {
+    sim.host().call_as_test(DATA[2], "REPLICAOF NO ONE");
+    sim.node(1, |it| it.offset += 100);
+}
+
+#[test]
+fn one_that_a_sentinel_has_made_of_its_replica_is_taken_back_if_it_took_nothing() {
+    let (sim, mut host) = later(2000, promoted_out_of_ours);
+    let output = Settle::run(input(), &mut host).unwrap();
+    assert_eq!((output.outcome, output.corrections), (Outcome::Settled, 1), "{output:?}");
+    assert_eq!(sim.node(2, |it| it.follows.clone()).as_deref(), Some(DATA[1]));
+    assert_eq!(sim.node(2, |it| it.min_replicas), 0);
+}
+
+#[test]
+fn one_that_took_writes_is_fenced_and_nobody_is_led_to_it() {
+    let (sim, mut host) = later(2000, |sim| {
+        promoted_out_of_ours(sim);
+        sim.node(2, |it| it.offset += 100);
+    });
+    assert_eq!(Settle::run(input(), &mut host).unwrap_err().code, "split-brain");
+    assert_eq!(sim.node(2, |it| it.min_replicas), baton_topology::FENCE_REPLICAS);
+    assert_eq!(sim.node(1, |it| it.min_replicas), 0);
+    // The Sentinel that made it is away, and comes back with what it was elected for.
+    let told = |at| sim.sentinel(at, |it| (it.master.clone(), it.config_epoch > 101));
+    assert_eq!([told(0), told(1), told(2)], [0; 3].map(|_| (DATA[1].to_owned(), true)));
+}
+
 #[test]
 fn an_observed_cluster_is_never_touched() {
     let mut host = succeeded().host();

@@ -34,6 +34,11 @@ impl Configuration {
         if let Some(epoch) = ours.filter(|it| *it > theirs.unwrap_or(-1)) {
             return Self { master: master.into(), epoch };
         }
+        Self::above_all(master, watchers, epoch_seen)
+    }
+
+    /// A new one: whatever a Sentinel that is away brings back is below it.
+    pub fn above_all(master: &str, watchers: &[Watcher], epoch_seen: i64) -> Self {
         let seen = watchers.iter().filter_map(|it| it.current_epoch);
         let highest = seen.chain([epoch_seen]).max().unwrap_or(0);
         Self { master: master.into(), epoch: highest + EPOCH_MARGIN }

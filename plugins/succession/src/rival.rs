@@ -6,7 +6,7 @@
 //! writes, whose history stays is a person's to decide: then the one that most Sentinels
 //! do not name is fenced, so that it does not grow.
 
-use crate::{Succession, TIMEOUT_MS};
+use crate::{Configuration, Succession, TIMEOUT_MS};
 use baton_plugin::redis::{Command, Request};
 use baton_plugin::{Cluster, Fault, Host, Level};
 use baton_topology::{
@@ -44,7 +44,10 @@ pub(crate) fn settle_rivalry<H: Host>(
             && !same_address(&it.address, succession.old_master)
     });
     let Some(stranger) = stranger else { return Ok(Rivalry::None) };
-    let kin = ours.replid2.is_some() && ours.replid2 == stranger.replid2;
+    // It left the history that ours left, or ours itself: a Sentinel that took the new
+    // master for down.
+    let left = stranger.replid2.is_some();
+    let kin = left && (ours.replid2 == stranger.replid2 || ours.replid == stranger.replid2);
     if kin && is_untouched(ours) {
         if demote(cluster, ours, &stranger.address, host)? {
             return Ok(Rivalry::Yielded(stranger.address.clone()));
@@ -56,7 +59,7 @@ pub(crate) fn settle_rivalry<H: Host>(
         );
         return Ok(Rivalry::Taken(note));
     }
-    Err(split(cluster, ours, stranger, seen, host)?)
+    Err(split(cluster, succession, (ours, stranger), seen, host)?)
 }
 
 /// Fences, looks once more, and makes it follow. No where it has taken a write after all.
@@ -84,18 +87,29 @@ fn demote<H: Host>(
     Ok(true)
 }
 
-/// Both have taken writes: the one that the Sentinels do not name takes no more.
+/// Both have taken writes: the one that the Sentinels do not name takes no more. If that is
+/// not ours, they are told of ours once more, above all: a Sentinel that is away and comes
+/// back must not lead everybody to the one that is fenced.
 fn split<H: Host>(
     cluster: &Cluster,
-    ours: &Node,
-    stranger: &Node,
+    succession: &Succession<'_>,
+    (ours, stranger): (&Node, &Node),
     seen: &Look,
     host: &mut H,
 ) -> Result<Fault, Fault> {
     let votes = |node: &Node| seen.watching().filter(|it| it.names(&node.address)).count();
-    let (kept, fenced) =
-        if votes(ours) >= votes(stranger) { (ours, stranger) } else { (stranger, ours) };
+    let is_ours = votes(ours) >= votes(stranger);
+    let (kept, fenced) = if is_ours { (ours, stranger) } else { (stranger, ours) };
     send(cluster, &fenced.address, gate_commands(FENCE_REPLICAS), host)?;
+    if is_ours {
+        let sentinels = &seen.sentinels;
+        let new = Configuration::above_all(&kept.address, sentinels, succession.epoch_seen);
+        for watcher in sentinels.iter().filter(|it| it.reachable) {
+            if let Some(hello) = new.hello(watcher, &cluster.master_name) {
+                send(cluster, &watcher.address, vec![hello], host)?;
+            }
+        }
+    }
     let why = format!(
         "{} became master beside {}: a failover of Sentinel ran at the same time, and both have taken writes. Decide which history stays; until then {} takes no writes (CONFIG SET min-replicas-to-write), {} does",
         stranger.address, ours.address, fenced.address, kept.address

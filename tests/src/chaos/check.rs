@@ -10,6 +10,8 @@ use super::story::{Asks, Failover, Loss, Must, Verdict, must};
 const TRANSACTION_BYTES_MIN: u64 = 100;
 /// From the end of its absence until an engine watches again, on a busy machine, ms.
 const BACK_WITHIN_MS: u64 = 4_000;
+/// How long a machine may stand still, ms.
+const STALLED_MS: u64 = 5_000;
 /// How long Sentinels need for one of their own that is half done, ms.
 const LEFT_TO_SENTINEL_MS: u64 = 12_000;
 /// From a promotion by Sentinel until Baton fences the old master: a watch has to see it
@@ -38,6 +40,10 @@ pub(super) fn violations(plan: &Plan, seen: &Observed) -> Vec<String> {
     wrong.extend(beside(plan, &must, seen));
     wrong.extend(verdicts(&must, seen));
     wrong.extend(questions(plan, &must, seen));
+    // Only a failover of Sentinel beside ours leaves two histories.
+    if seen.by_hand && plan.sentinels == Sentinels::LookOn {
+        wrong.push("a fenced node had to be taken back by hand".to_owned());
+    }
     let unpaid = seen.debts.iter().filter(|it| it.state != "succeeded");
     wrong.extend(unpaid.map(|it| format!("a debt is not paid: {}", it.told)));
     wrong
@@ -64,7 +70,8 @@ fn taken_over(plan: &Plan, must: &Must, seen: &Observed) -> Vec<String> {
     }
     let someone_acts =
         is_undisturbed(plan) || (plan.sentinels == Sentinels::Act && plan.mode != Mode::Observe);
-    if must.failover == Failover::Expected && someone_acts && seen.master == Some(0) {
+    let expected = must.failover == Failover::Expected && !seen.stalled;
+    if expected && someone_acts && seen.master == Some(0) {
         let told: Vec<&str> = seen.runs.iter().map(|it| it.told.as_str()).collect();
         wrong.push(format!("nobody has taken over; runs: {told:?}"));
     }
@@ -133,11 +140,12 @@ fn beside(plan: &Plan, must: &Must, seen: &Observed) -> Vec<String> {
     // Baton leaves the matter to the others.
     let half_done = plan.faults().contains(&Fault::LeaderCrashPromotion) && !ours;
     let theirs = if half_done && plan.mode == Mode::Assist { LEFT_TO_SENTINEL_MS } else { 0 };
-    let most = must.both_ms + noticed + away + theirs;
-    if plan.mode == Mode::Observe || seen.both_ms <= most {
+    let stalled = if seen.stalled { STALLED_MS } else { 0 };
+    let allowed = must.both_ms + noticed + away + theirs + stalled;
+    if plan.mode == Mode::Observe || seen.both_ms <= allowed {
         return Vec::new();
     }
-    vec![format!("two nodes acknowledged writes for {} ms; {most} are allowed", seen.both_ms)]
+    vec![format!("two nodes acknowledged writes for {} ms; {allowed} are allowed", seen.both_ms)]
 }
 
 fn verdicts(must: &Must, seen: &Observed) -> Vec<String> {
@@ -161,7 +169,7 @@ fn questions(plan: &Plan, must: &Must, seen: &Observed) -> Vec<String> {
         Asks::Never => {
             seen.asked.iter().map(|it| format!("nobody should be asked: {it}")).collect()
         }
-        Asks::Surely if is_undisturbed(plan) && seen.asked.is_empty() => {
+        Asks::Surely if is_undisturbed(plan) && !seen.stalled && seen.asked.is_empty() => {
             let told: Vec<&str> = seen.runs.iter().map(|it| it.told.as_str()).collect();
             vec![format!("a person should be asked; runs: {told:?}")]
         }

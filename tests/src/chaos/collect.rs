@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::crash::{Answered, Engine, Question};
-use crate::{Lab, query};
+use crate::{Lab, Node, query};
 
 use super::observed::{Debt, Observed, Run, both_ms, told};
 use super::plan::millis;
@@ -59,6 +59,8 @@ pub(super) fn collect(scene: &mut Scene, first: Instant) -> Result<Observed> {
     if seen.emptied {
         seen.evidence = Some(look(engine)?);
     }
+    let tilted = |it: &Node| it.log().is_ok_and(|log| log.contains("+tilt"));
+    seen.stalled = lab.sentinels().iter().any(tilted);
     seen.deaths = engine.deaths();
     Ok(seen)
 }

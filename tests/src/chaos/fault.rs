@@ -24,6 +24,8 @@ pub enum Fault {
     BusyScript,
     /// The engine reaches no server.
     PartitionEngine,
+    /// The engine does not reach the master, and everybody else.
+    PartitionEngineFromMaster,
     /// The master and the engine reach each other and clients, and nobody else.
     PartitionWithEngine,
     /// The engine's password is changed under it.
@@ -58,7 +60,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::KillMaster,
         Self::HangMaster,
         Self::Hiccup,
@@ -68,6 +70,7 @@ impl Fault {
         Self::DiskFull,
         Self::BusyScript,
         Self::PartitionEngine,
+        Self::PartitionEngineFromMaster,
         Self::PartitionWithEngine,
         Self::WrongPassword,
         Self::PartitionReplica,
@@ -97,6 +100,7 @@ impl Fault {
             Self::DiskFull => "disk-full",
             Self::BusyScript => "busy-script",
             Self::PartitionEngine => "partition-engine",
+            Self::PartitionEngineFromMaster => "partition-engine-from-master",
             Self::PartitionWithEngine => "partition-with-engine",
             Self::WrongPassword => "wrong-password",
             Self::PartitionReplica => "partition-replica",

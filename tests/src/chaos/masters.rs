@@ -2,20 +2,21 @@
 
 use super::moves::{Move, Part};
 use super::story::{Asks, Failover, Loss, Must, Needs, Story, THROUGH_WITHIN_MS, Verdict};
+use crate::lab::Network;
 
 /// So long that it is dead to Baton alone: silence takes three seconds to tell from an idle
 /// link, and each look waits for who is silent.
-pub(super) const SILENT_MS: std::ops::Range<u64> = 9_000..11_000;
+pub(super) const SILENT_MS: std::ops::Range<u64> = 11_000..13_000;
 
 /// The master, at the beginning.
 pub(super) const MASTER: usize = 0;
 
-/// So long that it is dead to everybody, by a patience of one second, and replaced.
-const LONG_MS: std::ops::Range<u64> = 3_500..6_000;
+/// So long that it is dead to everybody, by a patience of two seconds, and replaced.
+const LONG_MS: std::ops::Range<u64> = 5_000..7_500;
 
 pub(super) fn kill() -> Story {
     Story {
-        needs: Needs::default(),
+        needs: Needs::NOTHING,
         touches: vec![Part::Data(MASTER)],
         before: vec![],
         begin: vec![Move::Kill(MASTER)],
@@ -52,7 +53,7 @@ pub(super) fn partition() -> Story {
         Part::Engine,
     ];
     Story {
-        needs: Needs { island: true, ..Needs::default() },
+        needs: Needs { network: Network::Island, ..Needs::NOTHING },
         begin: vec![Move::Cut(Part::Data(MASTER), others.clone())],
         lasts_ms: SILENT_MS,
         end: vec![Move::Heal(Part::Data(MASTER), others)],

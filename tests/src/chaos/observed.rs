@@ -31,6 +31,11 @@ pub(super) struct Observed {
     pub(super) changes: Vec<String>,
     /// What people were asked.
     pub(super) asked: Vec<String>,
+    /// A Sentinel's timer stood still for two seconds (TILT): this machine did, and what is
+    /// said of times says nothing. Sentinels do not act for half a minute then.
+    pub(super) stalled: bool,
+    /// A fenced node had to be taken back by hand.
+    pub(super) by_hand: bool,
     /// Runs that cannot be read any more.
     pub(super) unreadable: Vec<String>,
     /// How often the engine died.

@@ -3,6 +3,7 @@
 use super::masters::{self, MASTER};
 use super::moves::{Move, Part};
 use super::story::{Asks, Failover, Loss, Must, Needs, Story, THROUGH_WITHIN_MS, Verdict};
+use crate::lab::Network;
 
 /// The replica, and the Sentinel, that something happens to.
 const REPLICA: usize = 2;
@@ -28,11 +29,24 @@ fn all() -> Vec<Part> {
 
 pub(super) fn partition_engine() -> Story {
     Story {
-        needs: Needs { island: true, ..Needs::default() },
+        needs: Needs { network: Network::Island, ..Needs::NOTHING },
         touches: vec![Part::Engine],
         begin: vec![Move::Cut(Part::Engine, all())],
         end: vec![Move::Heal(Part::Engine, all())],
         must: blindness(),
+        ..bystander()
+    }
+}
+
+/// Its replicas hear it: it is we who are cut off.
+pub(super) fn partition_engine_from_master() -> Story {
+    Story {
+        needs: Needs { network: Network::Island, ..Needs::NOTHING },
+        touches: vec![Part::Data(MASTER), Part::Engine],
+        begin: vec![Move::Cut(Part::Engine, vec![Part::Data(MASTER)])],
+        lasts_ms: masters::SILENT_MS,
+        end: vec![Move::Heal(Part::Engine, vec![Part::Data(MASTER)])],
+        must: Must::NOTHING,
         ..bystander()
     }
 }
@@ -44,7 +58,7 @@ pub(super) fn partition_with_engine() -> Story {
     let both = [Part::Data(MASTER), Part::Engine];
     let each = |make: fn(Part, Vec<Part>) -> Move| both.map(|it| make(it, beyond.clone())).to_vec();
     Story {
-        needs: Needs { island: true, ..Needs::default() },
+        needs: Needs { network: Network::Island, ..Needs::NOTHING },
         touches: vec![Part::Data(MASTER), Part::Engine],
         begin: each(Move::Cut),
         end: each(Move::Heal),
@@ -55,7 +69,7 @@ pub(super) fn partition_with_engine() -> Story {
 
 pub(super) fn wrong_password() -> Story {
     Story {
-        needs: Needs { login: true, ..Needs::default() },
+        needs: Needs { login: true, ..Needs::NOTHING },
         touches: vec![Part::Engine],
         begin: vec![Move::BarEngine],
         end: vec![Move::AdmitEngine],
@@ -68,7 +82,7 @@ pub(super) fn partition_replica() -> Story {
     let beyond: Vec<Part> =
         [Part::Data(0), Part::Data(1), Part::Engine].into_iter().chain(SENTINELS).collect();
     Story {
-        needs: Needs { island: true, ..Needs::default() },
+        needs: Needs { network: Network::Island, ..Needs::NOTHING },
         touches: vec![Part::Data(REPLICA)],
         begin: vec![Move::Cut(Part::Data(REPLICA), beyond.clone())],
         end: vec![Move::Heal(Part::Data(REPLICA), beyond)],

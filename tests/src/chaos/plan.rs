@@ -159,13 +159,9 @@ impl Plan {
             _ => Mode::Lead,
         };
         let look_on = dice.below(2) == 0;
-        let mut wish = String::new();
-        if let Some(fault) = only {
-            wish.push_str(&format!(" --only {fault}"));
-        }
-        if let Some(mode) = mode {
-            wish.push_str(&format!(" --mode {}", mode.word()));
-        }
+        let only = only.map(|it| format!(" --only {it}")).unwrap_or_default();
+        let modes = mode.map(|it| format!(" --mode {}", it.word())).unwrap_or_default();
+        let wish = only + &modes;
         let mut plan = Self::of(&mut dice, seed, &faults, mode.unwrap_or(drawn), wish);
         if look_on {
             plan.sentinels = Sentinels::LookOn;
@@ -198,8 +194,7 @@ impl Plan {
             strikes.push(Strike { fault: *fault, at: Duration::from_millis(at_ms), lasts });
             at_ms += dice.below(SECOND_MS_MAX);
         }
-        let needs = needs(faults);
-        let sentinels = if needs.mute_sentinels { Sentinels::LookOn } else { Sentinels::Act };
+        let sentinels = needs(faults).sentinels;
         Self { seed, wish, mode, sentinels, strikes, kills: Vec::new() }
     }
 

@@ -9,11 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use serde_json::json;
 
 use crate::crash::failover::{Begun, home};
 use crate::crash::{Answered, Engine, Question};
 use crate::daemon::Daemon;
-use crate::{Lab, Options, query};
+use crate::{Lab, Node, Options, query};
 
 use super::check::violations;
 use super::collect::{collect, is_at_work};
@@ -25,7 +26,9 @@ use super::story::story;
 
 /// From the end of the last fault until all is calm: a Sentinel needs ten seconds to demote
 /// a master that is back, and twice its failover-timeout to try again.
-const CALM_WITHIN: Duration = Duration::from_secs(60);
+const CALM_WITHIN: Duration = Duration::from_mins(1);
+/// Until a person looks into what does not get well by itself.
+const LOOKED_INTO: Duration = Duration::from_secs(5);
 /// Between two looks whether it is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two looks whether it is time for something.
@@ -124,6 +127,7 @@ fn play_here(site: &Site, plan: &Plan) -> Result<Outcome> {
     let mut seen = collect(&mut scene, first)?;
     seen.restless = restless;
     seen.asked = watch.asked;
+    seen.by_hand = watch.by_hand.is_some();
     let violations = violations(plan, &seen);
     if !violations.is_empty() {
         keep_logs(&scene.lab, &site.logs.join(plan.seed.to_string()))?;
@@ -171,6 +175,7 @@ struct Watch {
     kills: VecDeque<(Duration, Duration)>,
     away_until: Option<Instant>,
     asked: Vec<String>,
+    by_hand: Option<String>,
 }
 
 impl Watch {
@@ -181,7 +186,7 @@ impl Watch {
             }
             EngineKill::Within(_) => None,
         });
-        Self { kills: outside.collect(), away_until: None, asked: Vec::new() }
+        Self { kills: outside.collect(), away_until: None, asked: Vec::new(), by_hand: None }
     }
 
     /// Until the faults are over and all is calm. Gives what is not, if it never is.
@@ -210,6 +215,7 @@ impl Watch {
                     continue;
                 }
                 let since = *ended.get_or_insert_with(Instant::now);
+                self.decide(engine, lab, since)?;
                 match unrest(engine, lab)? {
                     None if self.kills.is_empty() => break None,
                     Some(what) if since.elapsed() > CALM_WITHIN => break Some(what),
@@ -238,6 +244,20 @@ impl Watch {
         Ok(true)
     }
 
+    /// A person who finds two histories and nobody at work: what Sentinels name lives on, and
+    /// the fenced one is taken back by hand.
+    fn decide(&mut self, engine: &mut Engine, lab: &Lab, since: Instant) -> Result<()> {
+        if self.by_hand.is_some() || since.elapsed() < LOOKED_INTO || is_at_work(engine)?.is_some()
+        {
+            return Ok(());
+        }
+        let Some(node) = fenced_master(lab) else { return Ok(()) };
+        let params = json!({ "cluster": "bondx", "node": node.address() });
+        engine.post("/runs", &json!({ "workflow": "redis-rejoin", "params": params }))?;
+        self.by_hand = Some(node.address());
+        Ok(())
+    }
+
     /// A person who answers when the faults are over and there is a master again: yes then,
     /// and no only where there is none.
     fn answer(&mut self, engine: &mut Engine, lab: &Lab, is_over: bool) -> Result<()> {
@@ -251,6 +271,14 @@ impl Watch {
             Ok(is_well.then(|| Answered { approved: true, reason: "there is a master".into() }))
         })
     }
+}
+
+/// A node that is fenced and says that it is master.
+fn fenced_master(lab: &Lab) -> Option<&Node> {
+    let words = ["CONFIG", "GET", "min-replicas-to-write"];
+    let gate = |node: &Node| query::ask::<(String, u32)>(node, &words).map_or(0, |(_, gate)| gate);
+    let is_master = |node: &Node| query::role(node).is_some_and(|it| it == "master");
+    lab.data().iter().find(|it| is_master(it) && gate(it) >= FENCE)
 }
 
 /// What has not come to rest; none: one master takes writes, all Sentinels name it, the

@@ -10,7 +10,6 @@ use crate::crash::failover::{Begun, home};
 use crate::crash::{API_TOKEN, Engine};
 use crate::daemon::Home;
 use crate::island;
-use crate::lab::Network;
 use crate::probe::Probes;
 use crate::trader::{Habits, Route, Trader};
 use crate::wait::wait_until;
@@ -22,9 +21,10 @@ use super::round::Site;
 use super::story::{Needs, needs};
 
 /// Baton's and Sentinels' patience, ms, and Sentinels' `failover-timeout`: a round takes
-/// seconds. BondX has five times that.
-const DOWN_AFTER_MS: u32 = 1_000;
-const FAILOVER_TIMEOUT_MS: u32 = 3_000;
+/// seconds. `BondX` has 5 and 10 s. At 1 s a Sentinel, which pings every second, takes a master
+/// for down as soon as one answer is late.
+const DOWN_AFTER_MS: u32 = 2_000;
+const FAILOVER_TIMEOUT_MS: u32 = 4_000;
 /// More than there are Sentinels: they say what they see, and never agree to act.
 const OUT_OF_REACH: usize = 4;
 /// As in the crash laboratory: each book can be read between two writes to it.
@@ -105,7 +105,7 @@ fn options(plan: &Plan, needs: Needs) -> Options {
         quorum: if plan.sentinels == Sentinels::Act { bondx.quorum } else { OUT_OF_REACH },
         down_after_ms: DOWN_AFTER_MS,
         failover_timeout_ms: FAILOVER_TIMEOUT_MS,
-        network: if needs.island { Network::Island } else { Network::Loopback },
+        network: needs.network,
         data_lines,
         ..bondx
     }
@@ -123,9 +123,10 @@ fn home_of(site: &Site, lab: &Lab, mode: Mode, needs: Needs) -> Result<Home> {
         fs::write(&home.binary, script)?;
         fs::set_permissions(&home.binary, fs::Permissions::from_mode(0o755))?;
     }
-    let login = match needs.login {
-        true => format!("username = {LOGIN:?}\npassword = \"redis-password\"\n"),
-        false => String::new(),
+    let login = if needs.login {
+        format!("username = {LOGIN:?}\npassword = \"redis-password\"\n")
+    } else {
+        String::new()
     };
     let plugins = site.root.join("target/plugins");
     ensure!(plugins.join("promote.wasm").is_file(), "no plugins: run `cargo xtask plugins`");

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::fault::Fault;
 use super::moves::{Move, Part};
+use super::plan::Sentinels;
 use super::{masters, others, traps};
+use crate::lab::Network;
 
 /// One fault, told.
 #[derive(Clone, Debug)]
@@ -26,12 +28,12 @@ pub(super) struct Story {
 }
 
 /// What a scene must be like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Needs {
-    /// Links that can be cut.
-    pub(super) island: bool,
-    /// Sentinels that say what they see and never act, so that what follows is Baton's.
-    pub(super) mute_sentinels: bool,
+    /// Links that can be cut, or not.
+    pub(super) network: Network,
+    /// Where they look on, what follows is Baton's.
+    pub(super) sentinels: Sentinels,
     /// `max_lost_bytes`.
     pub(super) loss_ceiling: u64,
     /// A user of Baton's own on the data nodes.
@@ -123,8 +125,10 @@ impl Must {
     /// What must follow two faults at once: what one forbids the other may bring, and who
     /// sees less may ask.
     fn and(self, other: Self) -> Self {
-        let forbidden = |it: Self| it.failover == Failover::Forbidden && it.asks == Asks::Never;
-        let calm = forbidden(self) && forbidden(other);
+        // Where a person must be asked the master is dead.
+        let alive = |it: Self| it.failover == Failover::Forbidden && it.asks != Asks::Surely;
+        let calm = alive(self) && alive(other);
+        let silent = calm && self.asks == Asks::Never && other.asks == Asks::Never;
         let loss = match (self.loss, other.loss) {
             (Loss::Emptied, _) | (_, Loss::Emptied) => Loss::Emptied,
             (Loss::Declared, _) | (_, Loss::Declared) => Loss::Declared,
@@ -136,16 +140,27 @@ impl Must {
             loss,
             both_ms: self.both_ms + other.both_ms,
             verdict: Verdict::True,
-            asks: if calm { Asks::Never } else { Asks::Perhaps },
+            asks: if silent { Asks::Never } else { Asks::Perhaps },
         }
     }
 }
 
 impl Needs {
+    /// Nothing in particular.
+    pub(super) const NOTHING: Self = Self {
+        network: Network::Loopback,
+        sentinels: Sentinels::Act,
+        loss_ceiling: 0,
+        login: false,
+        gate: false,
+    };
+
     fn and(self, other: Self) -> Self {
+        let island = [self.network, other.network].contains(&Network::Island);
+        let look_on = [self.sentinels, other.sentinels].contains(&Sentinels::LookOn);
         Self {
-            island: self.island || other.island,
-            mute_sentinels: self.mute_sentinels || other.mute_sentinels,
+            network: if island { Network::Island } else { Network::Loopback },
+            sentinels: if look_on { Sentinels::LookOn } else { Sentinels::Act },
             loss_ceiling: self.loss_ceiling.max(other.loss_ceiling),
             login: self.login || other.login,
             gate: self.gate || other.gate,
@@ -166,6 +181,7 @@ pub(super) fn story(fault: Fault) -> Story {
         Fault::BusyScript => masters::busy_script(),
         Fault::DamagedBook => masters::damaged_book(),
         Fault::PartitionEngine => others::partition_engine(),
+        Fault::PartitionEngineFromMaster => others::partition_engine_from_master(),
         Fault::PartitionWithEngine => others::partition_with_engine(),
         Fault::WrongPassword => others::wrong_password(),
         Fault::PartitionReplica => others::partition_replica(),
@@ -191,7 +207,7 @@ pub(super) fn go_together(one: Fault, other: Fault) -> bool {
 
 /// What all of these need.
 pub(super) fn needs(faults: &[Fault]) -> Needs {
-    faults.iter().map(|it| story(*it).needs).fold(Needs::default(), Needs::and)
+    faults.iter().map(|it| story(*it).needs).fold(Needs::NOTHING, Needs::and)
 }
 
 /// What must follow all of these.
@@ -224,8 +240,12 @@ mod tests {
 
     #[test]
     fn two_that_call_for_nothing_call_for_nothing_together() {
-        let calm = must(&[Fault::KillReplica, Fault::DiskFull]);
+        let calm = must(&[Fault::KillReplica, Fault::Hiccup]);
         assert_eq!((calm.failover, calm.asks), (Failover::Forbidden, Asks::Never));
+        let full = must(&[Fault::KillReplica, Fault::DiskFull]);
+        assert_eq!((full.failover, full.asks), (Failover::Forbidden, Asks::Perhaps));
+        let asked = must(&[Fault::BothLagging, Fault::KillSentinel]);
+        assert_eq!((asked.failover, asked.asks), (Failover::Allowed, Asks::Perhaps));
         let both = must(&[Fault::KillMaster, Fault::KillReplica]);
         assert_eq!((both.failover, both.asks), (Failover::Allowed, Asks::Perhaps));
         assert_eq!(both.loss, Loss::Nothing);

@@ -35,7 +35,11 @@ pub fn row(plan: &Plan, outcome: &Result<Outcome>) -> String {
             let gap = outcome.seen.gap_ms.map_or_else(|| "-".to_owned(), |it| it.to_string());
             let loss = format!("{}/{}", outcome.seen.lost_at_ms.len(), declared(outcome));
             let (both, verdict) = (outcome.seen.both_ms, verdict(outcome));
-            let end = if outcome.violations.is_empty() { "ok" } else { "VIOLATION" };
+            let end = match (outcome.violations.is_empty(), outcome.seen.stalled) {
+                (true, false) => "ok",
+                (true, true) => "ok, on a machine that stood still",
+                (false, _) => "VIOLATION",
+            };
             let by = by(outcome);
             let _infallible =
                 write!(line, " {gap:>7} {loss:>11} {both:>6}  {by:<9} {verdict:<24} {end}");
@@ -106,6 +110,7 @@ fn verdict(outcome: &Outcome) -> String {
         Some(run) if run.verdict.is_empty() => run.state.clone(),
         Some(run) => run.verdict.clone(),
     };
+    let said = if outcome.seen.by_hand { format!("by hand; {said}") } else { said };
     if outcome.seen.asked.is_empty() { said } else { format!("asked; {said}") }
 }
 

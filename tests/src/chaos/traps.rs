@@ -5,6 +5,7 @@
 
 use super::masters::{self, MASTER};
 use super::moves::{Move, Part};
+use super::plan::Sentinels;
 use super::story::{Asks, Loss, Must, Needs, Story, Verdict};
 
 const FIRST: usize = 1;
@@ -16,7 +17,7 @@ const HIGH: u64 = 100_000_000;
 
 fn trap() -> Story {
     Story {
-        needs: Needs { mute_sentinels: true, ..Needs::default() },
+        needs: Needs { sentinels: Sentinels::LookOn, ..Needs::NOTHING },
         touches: vec![Part::Data(0), Part::Data(1), Part::Data(2)],
         end: vec![Move::Start(MASTER), Move::LetCopy(MASTER)],
         ..masters::kill()

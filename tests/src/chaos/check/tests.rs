@@ -57,6 +57,11 @@ fn a_cluster_that_finds_no_rest_is_one() {
     expect(&plan(Fault::KillMaster), &seen, "more than once");
     let seen = Observed { unreadable: vec!["x".into()], ..good() };
     expect(&plan(Fault::KillMaster), &seen, "unreadable");
+    let mut looked_on = plan(Fault::KillMaster);
+    let seen = Observed { by_hand: true, ..good() };
+    assert!(violations(&looked_on, &seen).is_empty());
+    looked_on.sentinels = Sentinels::LookOn;
+    expect(&looked_on, &seen, "by hand");
     let mut seen = good();
     seen.debts[0].state = "failed".into();
     expect(&plan(Fault::KillMaster), &seen, "debt");
@@ -81,6 +86,8 @@ fn a_promotion_where_nobody_is_dead_is_one() {
 #[test]
 fn a_dead_master_that_nobody_replaces_is_one() {
     expect(&plan(Fault::KillMaster), &calm(), "nobody has taken over");
+    let stalled = Observed { stalled: true, ..calm() };
+    assert!(violations(&plan(Fault::KillMaster), &stalled).is_empty());
     // An engine that was away while Sentinels looked on could not.
     let mut killed = plan(Fault::KillMaster);
     killed.sentinels = Sentinels::LookOn;
