@@ -143,21 +143,18 @@ impl Plugin for Fence {
             Act::Release if own.is_some_and(|it| !is_fence(it)) => {
                 return Ok(output(&node, State::Unfenced, prior, None));
             }
-            Act::Release => prior.unwrap_or(0),
-            Act::Open => match standing(&seen, &node) {
-                Some(State::Alive) => 0,
-                _ => {
-                    let why = format!("{} is not the only master: nothing is opened", node.address);
-                    return Err(Fault::permanent("not-the-master", why));
-                }
-            },
+            Act::Open if standing(&seen, &node) != Some(State::Alive) => {
+                let why = format!("{} is not the only master: nothing is opened", node.address);
+                return Err(Fault::permanent("not-the-master", why));
+            }
+            Act::Open => 0,
             Act::Restore if node.is_replica() => {
                 return Ok(output(&node, State::Replica, prior, None));
             }
             Act::Restore if node.connected_replicas < Some(prior.unwrap_or(0)) => {
                 return Ok(output(&node, State::Waiting, prior, None));
             }
-            Act::Restore => prior.unwrap_or(0),
+            Act::Release | Act::Restore => prior.unwrap_or(0),
         };
         set(&cluster, &node, gate, prior, host)
     }

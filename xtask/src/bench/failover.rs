@@ -192,7 +192,7 @@ fn stages(engine: &mut Engine, at_ms: i64) -> Result<Vec<Stage>> {
     let run = engine.get(&format!("/runs/{id}"))?;
     let after = |time: &Value| Some(time.as_i64()? - at_ms);
     let begun = after(&run["begun_at"]).context("a run has begun")?;
-    let begin = Stage { step: "(run begun)".to_owned(), started_ms: begun, ended_ms: None };
+    let first = Stage { step: "(run begun)".to_owned(), started_ms: begun, ended_ms: None };
     let steps = run["steps"].as_array().context("a run has steps")?;
     let started = steps.iter().filter_map(|step| {
         Some(Stage {
@@ -201,7 +201,7 @@ fn stages(engine: &mut Engine, at_ms: i64) -> Result<Vec<Stage>> {
             ended_ms: after(&step["ended_at"]),
         })
     });
-    Ok(std::iter::once(begin).chain(started).collect())
+    Ok(std::iter::once(first).chain(started).collect())
 }
 
 fn unix_ms() -> i64 {
