@@ -101,18 +101,26 @@ fn as_chosen(plan: &Plan, must: &Must, seen: &Observed) -> Vec<String> {
 fn missing(plan: &Plan, must: &Must, seen: &Observed) -> Vec<String> {
     let lost = seen.lost_at_ms.len();
     let run = last(seen);
-    // What Sentinel loses by itself is not Baton's to declare.
-    let by_sentinel = run.is_none() && seen.master.is_some_and(|it| it != 0);
-    if lost == 0 || plan.mode == Mode::Observe || by_sentinel {
+    if lost == 0 || plan.mode == Mode::Observe {
         return Vec::new();
     }
     let all = format!("{lost} of {} acknowledged transactions are lost", seen.acked);
+    let kept = seen.debts.iter().any(|it| it.kept);
+    if !kept && seen.debts.iter().any(|it| it.held) {
+        return vec![format!(
+            "{all}, and an old master was taken back without keeping what it had"
+        )];
+    }
+    // What Sentinel loses by itself is not Baton's to declare.
+    if run.is_none() && seen.master.is_some_and(|it| it != 0) {
+        return Vec::new();
+    }
     if must.loss == Loss::Emptied && run.is_none() {
         let said = seen.evidence.as_deref() == Some("MasterRebootedEmpty");
         let why = format!("{all}, and the evidence is {:?}", seen.evidence);
         return if said && seen.emptied { Vec::new() } else { vec![why] };
     }
-    if must.loss != Loss::Nothing && seen.debts.iter().any(|it| it.kept) {
+    if must.loss != Loss::Nothing && kept {
         return Vec::new();
     }
     let Some(run) = run else { return vec![all] };

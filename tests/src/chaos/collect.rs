@@ -112,6 +112,7 @@ fn debt(engine: &mut Engine, run: &Value) -> Result<Debt> {
     let file = run["output"]["salvage"].as_str();
     Ok(Debt {
         state: text(run, "state").to_owned(),
+        held: run["output"]["outcome"] == "held",
         kept: file.is_some_and(|it| Path::new(it).is_file()),
         told: engine.told(run)?,
     })

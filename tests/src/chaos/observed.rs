@@ -68,6 +68,8 @@ pub(super) struct Run {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Debt {
     pub(super) state: String,
+    /// The node came back as a master beside its successor.
+    pub(super) held: bool,
     /// What the node alone held is in a file that is there.
     pub(super) kept: bool,
     pub(super) told: String,
