@@ -77,7 +77,8 @@ fn every_workflow_in_the_folder_is_sound() {
 fn a_healthy_cluster_is_pinged_found_healthy_and_verified() {
     let lab = cluster("observe");
     assert_eq!(run(&lab, "hello.toml")["output"]["answered"], "6 of 6");
-    assert_eq!(run(&lab, "detect-redis.toml")["output"]["verdict"], "healthy");
+    let seen = run(&lab, "detect-redis.toml");
+    assert_eq!(seen["output"]["verdict"], "healthy", "{seen:#}");
     let verified = run(&lab, "verify-redis.toml");
     assert_eq!(verified["output"]["verdict"], "pass", "{verified:#}");
     assert_eq!(verified["output"]["orderbook"]["instruments"], 3);
