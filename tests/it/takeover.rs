@@ -345,7 +345,7 @@ fn g8_the_last_replica_writes_with_too_few_others_only_once_a_person_agrees() {
     assert!(prompt.contains("asks for 1"), "{prompt}");
     assert_eq!(scene.gate(1), "1");
     let refused = query::ask::<String>(scene.data(1), &["SET", "canary", "1"]).unwrap_err();
-    assert!(refused.to_string().contains("NOREPLICAS"), "{refused}");
+    assert!(format!("{refused:#}").contains("NOREPLICAS"), "{refused:#}");
     let yes = json!({ "step": "decide", "approved": true, "who": "a test", "reason": "trade" });
     scene.engine.post(&format!("/runs/{degraded}/answer"), &yes).unwrap();
     wait_until("it takes writes", SOON, || {
