@@ -338,7 +338,6 @@ fn g8_the_last_replica_writes_with_too_few_others_only_once_a_person_agrees() {
     let mut scene = Scene::new(Options { data_lines: policy, ..patient() }, Begun::ByAll);
     scene.data(2).kill().unwrap();
     scene.data(0).kill().unwrap();
-    let failover = scene.latest("redis-failover");
     let degraded = scene.latest("redis-degraded");
     let asked = scene.engine.get(&format!("/runs/{degraded}")).unwrap();
     let prompt = asked["steps"][0]["question"].as_str().unwrap();
@@ -352,9 +351,6 @@ fn g8_the_last_replica_writes_with_too_few_others_only_once_a_person_agrees() {
         query::ask::<String>(scene.data(1), &["SET", "canary", "1"]).is_ok()
     })
     .unwrap();
-    // Its verification goes on until it can be had.
-    let run = scene.end_of(&failover);
-    assert_eq!(run["output"]["verdict"], "pass", "{run:#}");
     // The policy comes back with a replica, though the engine died in between.
     scene.engine.kill();
     scene.data(2).start().unwrap();
