@@ -53,16 +53,18 @@ struct Round {
     lost: usize,
     /// Writes that a woken master acknowledged to clients that stayed.
     woken: Option<usize>,
-    /// What the failover's run did when, in milliseconds after the fault.
+    /// What the run did when, in milliseconds after the fault or the order.
     stages: Vec<Stage>,
 }
 
-/// A step of the run that replaced a killed master.
+/// A step of the run that replaced the master.
 #[derive(Debug, Serialize)]
 struct Stage {
     step: String,
     started_ms: i64,
     ended_ms: Option<i64>,
+    /// How long the servers themselves let nobody write, ms; of a planned handover.
+    handover_ms: Option<i64>,
 }
 
 /// All rounds of one kind.
@@ -91,8 +93,10 @@ pub(super) fn measure(root: &Path, rounds: u32, min_replicas: u32) -> Result<Val
                     "{number:>3}  {who:<9?} {fault:<8?} gap {:>8.1} ms  lost {:>6}  woken {:?}",
                     round.gap_ms, round.lost, round.woken
                 );
-                for Stage { step, started_ms, ended_ms } in &round.stages {
-                    println!("       {started_ms:>6} ms  {step}, until {ended_ms:?}");
+                for Stage { step, started_ms, ended_ms, handover_ms } in &round.stages {
+                    let handover = handover_ms.map(|ms| format!(", handover {ms} ms"));
+                    let handover = handover.unwrap_or_default();
+                    println!("       {started_ms:>6} ms  {step}, until {ended_ms:?}{handover}");
                 }
                 played.push(round);
             }
@@ -175,7 +179,8 @@ fn play(root: &Path, who: Who, fault: Fault, min_replicas: u32) -> Result<Round>
     let woken = sticky.map(|sticky| woken(&lab, &sticky)).transpose()?;
     let history = trader.stop();
     let stages = match (fault, &mut engine) {
-        (Fault::Kill, Some(engine)) => stages(engine, at_ms)?,
+        (Fault::Kill, Some(engine)) => stages(engine, "redis-failover", at_ms)?,
+        (Fault::Planned, Some(engine)) => stages(engine, "redis-switchover", at_ms)?,
         (Fault::Kill | Fault::Stop | Fault::Planned, _) => Vec::new(),
     };
     let gap = history.gap_after(at).context("the trader was never silent")?;
@@ -186,19 +191,25 @@ fn play(root: &Path, who: Who, fault: Fault, min_replicas: u32) -> Result<Round>
 }
 
 /// What the run that replaced the master did when.
-fn stages(engine: &mut Engine, at_ms: i64) -> Result<Vec<Stage>> {
-    let runs = engine.get("/runs?workflow=redis-failover&limit=1")?;
-    let id = runs["runs"][0]["id"].as_str().context("there is no run of redis-failover")?;
+fn stages(engine: &mut Engine, workflow: &str, at_ms: i64) -> Result<Vec<Stage>> {
+    let runs = engine.get(&format!("/runs?workflow={workflow}&limit=1"))?;
+    let id = runs["runs"][0]["id"].as_str().context("the workflow has no run")?;
     let run = engine.get(&format!("/runs/{id}"))?;
     let after = |time: &Value| Some(time.as_i64()? - at_ms);
     let begun = after(&run["begun_at"]).context("a run has begun")?;
-    let first = Stage { step: "(run begun)".to_owned(), started_ms: begun, ended_ms: None };
+    let first = Stage {
+        step: "(run begun)".to_owned(),
+        started_ms: begun,
+        ended_ms: None,
+        handover_ms: None,
+    };
     let steps = run["steps"].as_array().context("a run has steps")?;
     let started = steps.iter().filter_map(|step| {
         Some(Stage {
             step: step["name"].as_str()?.to_owned(),
             started_ms: after(&step["started_at"])?,
             ended_ms: after(&step["ended_at"]),
+            handover_ms: step["output"]["handover_ms"].as_i64(),
         })
     });
     Ok(std::iter::once(first).chain(started).collect())
