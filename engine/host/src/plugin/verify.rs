@@ -13,7 +13,19 @@ pub(super) const OFFERED: &[(&str, &[&str])] = &[
     ("log", &["write"]),
     ("probe", &["look"]),
     ("progress", &["report"]),
-    ("redis", &["call", "describe-cluster", "lineage"]),
+    (
+        "redis",
+        &[
+            "absent",
+            "call",
+            "compare",
+            "compare-keys",
+            "describe-cluster",
+            "inventory",
+            "lineage",
+            "read-each",
+        ],
+    ),
     ("types", &[]),
 ];
 const PACKAGE: &str = "baton:plugin";

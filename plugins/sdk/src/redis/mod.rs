@@ -3,11 +3,15 @@
 mod command;
 mod error;
 mod info;
+mod keys;
+mod packed;
 mod role;
 mod value;
 
 pub use command::{Command, Request};
 pub use error::{ErrorKind, RedisError};
 pub use info::Info;
+pub use keys::{Compared, Difference, Held, Holding, Holdings, Page, Unread};
+pub use packed::{Items, Replies, View};
 pub use role::Role;
 pub use value::{Malformed, Node, Value};

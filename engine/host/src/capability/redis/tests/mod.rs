@@ -5,6 +5,7 @@ mod ahead;
 mod grants;
 mod hint;
 mod kept;
+mod keys;
 mod replay;
 mod resp;
 mod servers;
