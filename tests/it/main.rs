@@ -14,6 +14,7 @@ mod doors;
 mod flaws;
 mod house;
 mod journal;
+mod keyspace;
 mod lab;
 mod plan;
 mod runbook;

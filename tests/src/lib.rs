@@ -15,6 +15,7 @@ pub mod haproxy;
 pub mod history;
 pub mod island;
 pub mod keeper;
+pub mod keys;
 pub mod kube;
 pub mod lab;
 pub mod market;

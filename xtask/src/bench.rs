@@ -30,6 +30,7 @@ pub(crate) enum What {
 const PROFILE: &[&str] = &[
     "profile.dev.opt-level=3",
     "profile.dev.package.baton-core.opt-level=3",
+    "profile.dev.package.baton-host.opt-level=3",
     "profile.dev.debug-assertions=false",
     "profile.dev.overflow-checks=false",
 ];
