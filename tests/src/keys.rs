@@ -62,7 +62,12 @@ fn add(pipeline: &mut Pipeline, number: usize, dice: &mut Dice) {
             pipeline.arg("a").arg(text(96)).arg("b").arg(text(96));
         }
         _ => {
-            pipeline.cmd("SET").arg(format!("expiring:{number}")).arg(text(200)).arg("EX").arg(86_400);
+            pipeline
+                .cmd("SET")
+                .arg(format!("expiring:{number}"))
+                .arg(text(200))
+                .arg("EX")
+                .arg(86_400);
         }
     }
     pipeline.ignore();
