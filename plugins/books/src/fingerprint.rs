@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 const ROUNDS_MAX: u32 = 20;
 /// Instruments read between two looks at their meta hashes.
 const BATCH: usize = 500;
+/// Where snapshot-orderbook stores it.
+pub const KEY: &str = "baton:orderbook:fingerprint";
 /// As long as a fingerprint's text may be: it is the output of a step, which has 1 MiB.
 pub const BYTES_MAX: usize = 960 * 1024;
 
@@ -104,6 +106,48 @@ impl Line {
         }
         (!all.is_empty()).then(|| all.join(", "))
     }
+}
+
+/// An earlier fingerprint: itself, or where it is.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Since {
+    /// `redis`: the newest that snapshot-orderbook has stored on the node that is read.
+    Stored(String),
+    /// As snapshot-orderbook gave it.
+    Taken(Fingerprint),
+}
+
+/// Finds the fingerprint.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn find<H: Host>(
+    since: &Since,
+    source: &Source,
+    key: &str,
+    host: &mut H,
+) -> Result<Fingerprint, Fault> {
+    let word = match since {
+        Since::Taken(fingerprint) => return Ok(fingerprint.clone()),
+        Since::Stored(word) => word,
+    };
+    if word != "redis" {
+        let why = format!("`since` is `{word}`: give `redis`, or a fingerprint");
+        return Err(Fault::permanent("bad-since", why));
+    }
+    let stored = source.ask(&[Command::of(["GET", key])], host)?.pop().unwrap_or(Value::Null);
+    let Some(text) = stored.text().filter(|it| it.len() <= BYTES_MAX * 2) else {
+        let why = format!(
+            "{} holds no fingerprint at {key}: run snapshot-orderbook first, or leave `since` out",
+            source.address
+        );
+        return Err(Fault::permanent("no-fingerprint", why));
+    };
+    serde_json::from_str(&text).map_err(|error| {
+        let why = format!("{key} on {} is no fingerprint: {error}", source.address);
+        Fault::permanent("bad-fingerprint", why)
+    })
 }
 
 /// What was read of many instruments, each at one sequence number.

@@ -11,6 +11,7 @@ pub mod layout;
 mod record;
 pub mod rules;
 pub mod source;
+pub mod still;
 mod streams;
 mod tally;
 #[cfg(feature = "testing")]

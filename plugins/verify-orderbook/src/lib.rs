@@ -10,23 +10,22 @@ mod listing;
 mod round;
 mod since;
 
-use baton_books::fingerprint::key_list;
+use baton_books::fingerprint::{self, Since, key_list};
 use baton_books::source::{KeyList, text};
+use baton_books::still::read_all;
 use baton_books::{
     Fields, Halt, INSTRUMENTS_MAX, Id, Keys, Source, Tally, Template, Violation, number,
 };
 use baton_plugin::redis::packed::View;
 use baton_plugin::{About, Fault, Host, JsonSchema, Plugin};
 use listing::{Listing, Place, Strays};
-use round::read_all;
+use round::{BATCH, Round};
 use serde::{Deserialize, Serialize};
 use since::Compared;
-pub use since::{Change, Lost, Since};
+pub use since::{Change, Lost};
 
 /// How often the orders are listed again for instruments that were traded since.
 const ROUNDS_MAX: u32 = 10;
-/// From one report of progress to the next, in instruments.
-const REPORT_EVERY: usize = 100;
 
 /// What to check.
 #[derive(Deserialize, JsonSchema)]
@@ -59,7 +58,7 @@ pub struct Input {
 }
 
 fn fingerprint_key() -> String {
-    "baton:orderbook:fingerprint".to_owned()
+    fingerprint::KEY.to_owned()
 }
 
 /// The verdict.
@@ -131,7 +130,7 @@ impl Plugin for VerifyOrderbook {
         let compared = match &input.since {
             None => None,
             Some(since) => {
-                let then = since::find(since, &source, &input.fingerprint_key, host)?;
+                let then = fingerprint::find(since, &source, &input.fingerprint_key, host)?;
                 Some(since::compare(&place, &then, input.declared_loss, host)?)
             }
         };
@@ -165,14 +164,14 @@ fn instruments<H: Host>(
 }
 
 /// What was counted of each instrument, so that one that is judged again counts once.
-struct Counts(Vec<[u32; 3]>);
+pub(crate) struct Counts(Vec<[u32; 3]>);
 
 impl Counts {
     fn new(instruments: usize) -> Self {
         Self(vec![[0; 3]; instruments])
     }
 
-    fn set(&mut self, index: usize, counts: [usize; 3]) {
+    pub(crate) fn set(&mut self, index: usize, counts: [usize; 3]) {
         self.0[index] = counts.map(|it| u32::try_from(it).unwrap_or(u32::MAX));
     }
 
@@ -196,16 +195,36 @@ impl Check<'_> {
         is_all: bool,
         host: &mut H,
     ) -> Result<(), Fault> {
+        let isins = self.place.isins;
         // Numbers first, then the list: every order placed up to these is in it.
-        let mut scanned = self.sequences(&pending, host)?;
+        let mut scanned = vec![0; isins.len()];
+        self.number(&pending, &mut scanned, host)?;
         let mut listing = Listing::first(&self.place, host)?;
         for round in 1..=ROUNDS_MAX {
             let is_last = round == ROUNDS_MAX;
-            pending = self.round(&mut listing, &pending, &scanned, is_last, host)?;
+            let mut one = Round {
+                place: &self.place,
+                listing: &mut listing,
+                scanned: &scanned,
+                is_last,
+                tally: &mut self.tally,
+                counts: &mut self.counts,
+                checked: isins.len() - pending.len(),
+                again: Vec::new(),
+            };
+            let never = read_all(&mut one, &pending, BATCH, host)?;
+            pending = one.again;
+            if is_last {
+                never.iter().for_each(|it| self.too_fast(&isins[*it]));
+                break;
+            }
+            pending.extend(never);
+            pending.sort_unstable();
+            pending.dedup();
             if pending.is_empty() {
                 break;
             }
-            scanned = self.sequences(&pending, host)?;
+            self.number(&pending, &mut scanned, host)?;
             listing.again(&self.place, host)?;
         }
         if is_all {
@@ -214,68 +233,24 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn round<H: Host>(
-        &mut self,
-        listing: &mut Listing,
-        pending: &[usize],
-        scanned: &[u64],
-        is_last: bool,
-        host: &mut H,
-    ) -> Result<Vec<usize>, Fault> {
-        let isins = self.place.isins;
-        let wanted: Vec<(usize, u64)> =
-            pending.iter().copied().zip(scanned.iter().copied()).collect();
-        let (place, tally, counts) = (&self.place, &mut self.tally, &mut self.counts);
-        let mut again = Vec::new();
-        let mut done = 0;
-        let left = isins.len() - pending.len();
-        let never = read_all(place, listing, &wanted, host, |index, mut it, listing, host| {
-            done += 1;
-            if done % REPORT_EVERY == 0 {
-                let (so_far, total) = ((left + done) as u64, Some(isins.len() as u64));
-                host.report(so_far, total, &format!("checked {}", isins[index]));
-            }
-            let isin = &isins[index];
-            for (id, other) in &it.foreign {
-                match place.index(other.as_bytes()) {
-                    Some(other) if listing.holds(other, *id) => {}
-                    Some(other) => {
-                        listing.add(other, *id);
-                        again.push(other);
-                    }
-                    None => listing.stray(other.as_bytes(), *id),
-                }
-            }
-            match it.unlisted {
-                Some(_) if !is_last => again.push(index),
-                Some(event) => {
-                    let key = Keys::fill(&place.keys.meta, isin);
-                    let why = format!("event {event} is carried by nothing that was ever listed");
-                    it.found.push(Violation::new("sequence", isin, &key, why));
-                }
-                None => {}
-            }
-            counts.set(index, [it.orders, it.levels, it.trades]);
-            tally.set(isin, it.found);
-        })?;
-        for index in never {
-            if is_last {
-                let (isin, why) = (&isins[index], "is traded too fast to be read at one event");
-                let key = Keys::fill(&self.place.keys.meta, isin);
-                self.tally.push(Violation::new("sequence", isin, &key, why));
-            } else {
-                again.push(index);
-            }
-        }
-        again.sort_unstable();
-        again.dedup();
-        Ok(again)
+    fn too_fast(&mut self, isin: &str) {
+        let key = Keys::fill(&self.place.keys.meta, isin);
+        let why = "is traded too fast to be read at one sequence number";
+        self.tally.push(Violation::new("sequence", isin, &key, why));
     }
 
-    /// The number of the last event of each instrument; 0 without one.
-    fn sequences<H: Host>(&self, of: &[usize], host: &mut H) -> Result<Vec<u64>, Fault> {
+    /// Notes the number of the last event of each of these instruments; 0 without one.
+    fn number<H: Host>(
+        &self,
+        of: &[usize],
+        scanned: &mut [u64],
+        host: &mut H,
+    ) -> Result<(), Fault> {
         let isins: Vec<&str> = of.iter().map(|it| self.place.isins[*it].as_str()).collect();
-        self.seqs(&isins, host).map(|all| all.into_iter().map(|it| it.unwrap_or(0)).collect())
+        for (index, seq) in of.iter().zip(self.seqs(&isins, host)?) {
+            scanned[*index] = seq.unwrap_or(0);
+        }
+        Ok(())
     }
 
     fn seqs<H: Host>(&self, isins: &[&str], host: &mut H) -> Result<Vec<Option<u64>>, Fault> {

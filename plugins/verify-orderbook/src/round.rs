@@ -1,79 +1,80 @@
 //! Instruments read and judged, many at a time, each at one sequence number.
 
+use crate::Counts;
 use crate::invariants::{Instrument, Judged, judge};
 use crate::listing::{Listing, Place};
 use baton_books::fingerprint::key_list;
 use baton_books::source::KeyList;
-use baton_books::{Id, Member, Meta, Order, Streams, Template, members};
+use baton_books::still::{Batch, Still};
+use baton_books::{Id, Keys, Member, Meta, Order, Streams, Tally, Template, Violation, members};
 use baton_plugin::{Fault, Host};
 
-/// Orders read between two looks at the meta hashes of their instruments. More is faster
-/// where nobody trades, and in vain where somebody does.
-const ORDERS_MAX: usize = 10_000;
-/// Instruments in one batch, at most.
-const INSTRUMENTS_MAX: usize = 200;
-/// How often an instrument is read by itself because it was traded meanwhile.
-const READS_MAX: u32 = 50;
+/// Some 10,000 orders: one call.
+pub(crate) const BATCH: Batch = Batch { instruments: 200, weight: 10_000 };
+/// From one report of progress to the next, in instruments.
+const REPORT_EVERY: usize = 100;
 
-/// What came of one instrument.
-pub(crate) enum Reading {
-    /// It was traded meanwhile.
-    Moved,
-    /// It was read at one sequence number.
-    Still(Judged),
+/// One round over the instruments that are left.
+pub(crate) struct Round<'a, 'p> {
+    pub(crate) place: &'a Place<'p>,
+    pub(crate) listing: &'a mut Listing,
+    /// Numbers of the last events before the orders were listed, of each instrument.
+    pub(crate) scanned: &'a [u64],
+    /// What nobody carries now is missing for good.
+    pub(crate) is_last: bool,
+    pub(crate) tally: &'a mut Tally,
+    pub(crate) counts: &'a mut Counts,
+    /// Instruments that are done, those of earlier rounds too.
+    pub(crate) checked: usize,
+    /// Those that must be judged once more.
+    pub(crate) again: Vec<usize>,
 }
 
-/// Reads all of `wanted`, those that move by themselves until they do not. `scanned` are
-/// the numbers of their last events before the orders were listed. Gives those that never
-/// stood still.
-pub(crate) fn read_all<H: Host>(
-    place: &Place<'_>,
-    listing: &mut Listing,
-    wanted: &[(usize, u64)],
-    host: &mut H,
-    mut done: impl FnMut(usize, Judged, &mut Listing, &mut H),
-) -> Result<Vec<usize>, Fault> {
-    let mut pending: Vec<(usize, u64)> = Vec::new();
-    let mut rest = wanted;
-    let mut most = ORDERS_MAX;
-    while !rest.is_empty() {
-        let count = fitting(listing, rest, most);
-        let (batch, behind) = rest.split_at(count);
-        rest = behind;
-        let mut moved = 0;
-        for ((index, scanned), reading) in batch.iter().zip(read(place, listing, batch, host)?) {
-            match reading {
-                Reading::Still(judged) => done(*index, judged, listing, host),
-                Reading::Moved => {
-                    moved += 1;
-                    pending.push((*index, *scanned));
+impl Still for Round<'_, '_> {
+    type Item = Judged;
+
+    fn weight(&self, index: usize) -> usize {
+        self.listing.count(index)
+    }
+
+    fn read<H: Host>(
+        &mut self,
+        batch: &[usize],
+        host: &mut H,
+    ) -> Result<Vec<Option<Judged>>, Fault> {
+        read(self.place, self.listing, self.scanned, batch, host)
+    }
+
+    fn done<H: Host>(&mut self, index: usize, mut judged: Judged, host: &mut H) {
+        let isins = self.place.isins;
+        let isin = &isins[index];
+        self.checked += 1;
+        if self.checked % REPORT_EVERY == 0 {
+            let message = format!("checked {isin}");
+            host.report(self.checked as u64, Some(isins.len() as u64), &message);
+        }
+        for (id, other) in &judged.foreign {
+            match self.place.index(other.as_bytes()) {
+                Some(other) if self.listing.holds(other, *id) => {}
+                Some(other) => {
+                    self.listing.add(other, *id);
+                    self.again.push(other);
                 }
+                None => self.listing.stray(other.as_bytes(), *id),
             }
         }
-        // Half of them in vain: a smaller batch is read in less time.
-        most = if moved * 2 > count { (most / 2).max(1) } else { (most * 2).min(ORDERS_MAX) };
-    }
-    let mut never = Vec::new();
-    'instruments: for one in pending {
-        for _ in 0..READS_MAX {
-            if let Some(Reading::Still(judged)) = read(place, listing, &[one], host)?.pop() {
-                done(one.0, judged, listing, host);
-                continue 'instruments;
+        match judged.unlisted {
+            Some(_) if !self.is_last => self.again.push(index),
+            Some(event) => {
+                let key = Keys::fill(&self.place.keys.meta, isin);
+                let why = format!("event {event} is carried by nothing that was ever listed");
+                judged.found.push(Violation::new("sequence", isin, &key, why));
             }
+            None => {}
         }
-        never.push(one.0);
+        self.counts.set(index, [judged.orders, judged.levels, judged.trades]);
+        self.tally.set(isin, judged.found);
     }
-    Ok(never)
-}
-
-/// How many of the next fit a batch; at least one.
-fn fitting(listing: &Listing, rest: &[(usize, u64)], most: usize) -> usize {
-    let mut orders = 0;
-    let fits = |(index, _): &&(usize, u64)| {
-        orders += listing.count(*index);
-        orders <= most
-    };
-    rest.iter().take(INSTRUMENTS_MAX).take_while(fits).count().max(1)
 }
 
 /// What a batch's books and trades name, before the orders are read.
@@ -88,11 +89,12 @@ struct Named {
 fn read<H: Host>(
     place: &Place<'_>,
     listing: &mut Listing,
-    batch: &[(usize, u64)],
+    scanned: &[u64],
+    batch: &[usize],
     host: &mut H,
-) -> Result<Vec<Reading>, Fault> {
+) -> Result<Vec<Option<Judged>>, Fault> {
     let Place { source, keys, fields, .. } = place;
-    let isins: Vec<&str> = batch.iter().map(|(index, _)| place.isins[*index].as_str()).collect();
+    let isins: Vec<&str> = batch.iter().map(|it| place.isins[*it].as_str()).collect();
     let metas = key_list(&keys.meta, &isins);
     let command = Meta::command(fields);
     let before = source.each(&command, &metas, host)?;
@@ -105,7 +107,7 @@ fn read<H: Host>(
     let mut order_keys = KeyList::default();
     let template = Template::of(&keys.order);
     let mut text = Vec::new();
-    for (((index, _), trades), (bids, asks)) in
+    for ((index, trades), (bids, asks)) in
         batch.iter().zip(&trades).zip(bids.iter().zip(asks.iter()))
     {
         let mut side = |reply| -> Result<Option<Vec<Member>>, Fault> {
@@ -133,7 +135,7 @@ fn read<H: Host>(
     let mut replies = orders.iter();
     let mut readings = Vec::with_capacity(batch.len());
     let metas = before.iter().zip(after.iter());
-    for (((index, scanned), (before, after)), (named, trades)) in
+    for ((index, (before, after)), (named, trades)) in
         batch.iter().zip(metas).zip(named.into_iter().zip(trades))
     {
         let meta = Meta::read(source.typed(before, "HMGET")?);
@@ -143,7 +145,7 @@ fn read<H: Host>(
             orders.push(Order::read(id, source.typed(reply, "HMGET")?));
         }
         if meta != Meta::read(source.typed(after, "HMGET")?) {
-            readings.push(Reading::Moved);
+            readings.push(None);
             continue;
         }
         let it = Instrument {
@@ -156,7 +158,7 @@ fn read<H: Host>(
             orders,
             trades,
         };
-        readings.push(Reading::Still(judge(&it, *scanned)));
+        readings.push(Some(judge(&it, scanned[*index])));
     }
     Ok(readings)
 }

@@ -1,23 +1,12 @@
 //! The books against what they were: an earlier fingerprint.
 
-use baton_books::fingerprint::{BYTES_MAX, Line, take};
-use baton_books::{Fingerprint, INSTRUMENTS_MAX, Keys, Source, Violation};
-use baton_plugin::redis::{Command, Value};
+use baton_books::fingerprint::{Line, take};
+use baton_books::{Fingerprint, INSTRUMENTS_MAX, Keys, Violation};
 use baton_plugin::{Fault, Host, JsonSchema};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 use crate::listing::Place;
-
-/// An earlier fingerprint: itself, or where it is.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Since {
-    /// `redis`: the newest that snapshot-orderbook has stored on the node that is read.
-    Stored(String),
-    /// As snapshot-orderbook gave it.
-    Taken(Fingerprint),
-}
 
 /// An instrument that has fewer events than it had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -46,38 +35,6 @@ pub struct Change {
     pub lost_events: u64,
     /// The first thousand of them.
     pub lost: Vec<Lost>,
-}
-
-/// Finds the fingerprint.
-///
-/// # Errors
-/// There is none, or it cannot be read.
-pub(crate) fn find<H: Host>(
-    since: &Since,
-    source: &Source,
-    key: &str,
-    host: &mut H,
-) -> Result<Fingerprint, Fault> {
-    let word = match since {
-        Since::Taken(fingerprint) => return Ok(fingerprint.clone()),
-        Since::Stored(word) => word,
-    };
-    if word != "redis" {
-        let why = format!("`since` is `{word}`: give `redis`, or a fingerprint");
-        return Err(Fault::permanent("bad-since", why));
-    }
-    let stored = source.ask(&[Command::of(["GET", key])], host)?.pop().unwrap_or(Value::Null);
-    let Some(text) = stored.text().filter(|it| it.len() <= BYTES_MAX * 2) else {
-        let why = format!(
-            "{} holds no fingerprint at {key}: run snapshot-orderbook first, or leave `since` out",
-            source.address
-        );
-        return Err(Fault::permanent("no-fingerprint", why));
-    };
-    serde_json::from_str(&text).map_err(|error| {
-        let why = format!("{key} on {} is no fingerprint: {error}", source.address);
-        Fault::permanent("bad-fingerprint", why)
-    })
 }
 
 /// All instruments against what they were.
