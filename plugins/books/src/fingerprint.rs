@@ -230,21 +230,12 @@ pub fn key_list<S: AsRef<str>>(template: &str, values: &[S]) -> KeyList {
 
 /// A count; 0 where the key holds another type, which is somebody else's finding.
 fn count(source: &Source, reply: &View<'_>) -> Result<u64, Fault> {
-    match reply {
-        View::Int(count) => Ok(u64::try_from(*count).unwrap_or(0)),
-        View::Error(error) if !error.starts_with("WRONGTYPE") => {
-            Err(source.refused(&["ZCARD".to_owned()], error))
-        }
-        View::Error(_)
-        | View::Null
-        | View::Bool(_)
-        | View::Double(_)
-        | View::Bulk(_)
-        | View::Simple(_)
-        | View::Big(_)
-        | View::List(_)
-        | View::Map(_) => Ok(0),
+    if let View::Error(error) = reply
+        && error.starts_with("WRONGTYPE")
+    {
+        return Ok(0);
     }
+    source.int(reply, "ZCARD").map(|it| u64::try_from(it).unwrap_or(0))
 }
 
 /// How many entries each stream was ever given; 0 where there is none, none where the
@@ -256,15 +247,11 @@ fn added<H: Host>(
     host: &mut H,
 ) -> Result<Vec<Option<u64>>, Fault> {
     let infos = stream_infos(source, &key_list(template, batch), host)?;
-    Ok(infos
-        .iter()
-        .map(|info| match info {
-            Value::Error(_) => Some(0),
-            other => {
-                other.field("entries-added").and_then(Value::int).and_then(|it| it.try_into().ok())
-            }
-        })
-        .collect())
+    let added = |info: &Value| match info.error() {
+        Some(_) => Some(0),
+        None => info.field("entries-added").and_then(Value::int).and_then(|it| it.try_into().ok()),
+    };
+    Ok(infos.iter().map(added).collect())
 }
 
 /// XINFO STREAM of each key; an error where there is no stream.

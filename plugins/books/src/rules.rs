@@ -143,7 +143,7 @@ pub fn reconcile(
     floor: u64,
     found: &mut Findings<'_>,
 ) {
-    let mut traded: Vec<Option<Decimal>> = vec![Some(Decimal::ZERO); orders.len()];
+    let mut sums: Vec<Option<Decimal>> = vec![Some(Decimal::ZERO); orders.len()];
     for trade in trades {
         let Some((price, qty)) = amounts(trade, found) else { continue };
         for (side, id) in trade.parties() {
@@ -163,13 +163,13 @@ pub fn reconcile(
                 }
                 continue;
             };
-            traded[index] = traded[index].and_then(|sum| sum.plus(qty));
+            sums[index] = sums[index].and_then(|sum| sum.plus(qty));
             if let Some(order) = &sound[index] {
                 fits(trade, (side, id), price, order, found);
             }
         }
     }
-    for ((order, sound), sum) in orders.iter().zip(sound).zip(traded) {
+    for ((order, sound), sum) in orders.iter().zip(sound).zip(sums) {
         let Some(sound) = sound else { continue };
         let used = sound.qty.minus(sound.remaining);
         let agrees = if floor == 0 { sum == used } else { sum.is_some() && sum <= used };

@@ -1,8 +1,10 @@
 //! Where books are read: one node, many keys at a time, nothing copied.
 
+use crate::{Keys, Template};
 use baton_plugin::redis::packed::{Items, Replies, View};
 use baton_plugin::redis::{Command, ErrorKind, RedisError, Request, Role, Value};
 use baton_plugin::{Cluster, Fault, Host, MemberKind};
+use std::borrow::Cow;
 
 /// Longest wait for one pipeline, ms.
 const TIMEOUT_MS: u32 = 10_000;
@@ -193,6 +195,31 @@ impl Source {
         }
     }
 
+    /// The instruments that are wanted, or all that have a meta hash; sorted, each once.
+    ///
+    /// # Errors
+    /// The node does not answer, or not this.
+    pub fn instruments<H: Host>(
+        &self,
+        keys: &Keys,
+        wanted: Option<&[String]>,
+        pattern: Option<&str>,
+        host: &mut H,
+    ) -> Result<Vec<String>, Fault> {
+        let mut isins = wanted.map(<[String]>::to_vec).unwrap_or_default();
+        if wanted.is_none() {
+            let own = Keys::pattern(&keys.meta);
+            let template = Template::of(&keys.meta);
+            self.scan(pattern.unwrap_or(&own), host, |key| {
+                let isin = template.value(key).map(String::from_utf8_lossy);
+                isins.extend(isin.map(Cow::into_owned));
+            })?;
+        }
+        isins.sort_unstable();
+        isins.dedup();
+        Ok(isins)
+    }
+
     fn no_scan(&self) -> Fault {
         Fault::permanent("protocol", format!("{}: SCAN gave no cursor and keys", self.address))
     }
@@ -220,9 +247,33 @@ impl Source {
     /// # Errors
     /// It is another error.
     pub fn typed<'a>(&self, reply: View<'a>, command: &str) -> Result<Option<Elements<'a>>, Fault> {
+        if let View::Error(error) = &reply
+            && error.starts_with("WRONGTYPE")
+        {
+            return Ok(None);
+        }
+        self.list(reply, command).map(Some)
+    }
+
+    /// A whole number.
+    ///
+    /// # Errors
+    /// It is an error, or no number.
+    pub fn int(&self, reply: &View<'_>, command: &str) -> Result<i64, Fault> {
         match reply {
-            View::Error(error) if error.starts_with("WRONGTYPE") => Ok(None),
-            other => self.list(other, command).map(Some),
+            View::Int(number) => Ok(*number),
+            View::Error(error) => Err(self.refused(&[command.to_owned()], error)),
+            View::Null
+            | View::Bool(_)
+            | View::Double(_)
+            | View::Bulk(_)
+            | View::Simple(_)
+            | View::Big(_)
+            | View::List(_)
+            | View::Map(_) => {
+                let why = format!("{}: {command} gave no number", self.address);
+                Err(Fault::permanent("protocol", why))
+            }
         }
     }
 

@@ -13,10 +13,7 @@ mod since;
 use baton_books::fingerprint::{self, Since, key_list};
 use baton_books::source::{KeyList, text};
 use baton_books::still::read_all;
-use baton_books::{
-    Fields, Halt, INSTRUMENTS_MAX, Id, Keys, Source, Tally, Template, Violation, number,
-};
-use baton_plugin::redis::packed::View;
+use baton_books::{Fields, Halt, INSTRUMENTS_MAX, Id, Keys, Source, Tally, Violation, number};
 use baton_plugin::{About, Fault, Host, JsonSchema, Plugin};
 use listing::{Listing, Place, Strays};
 use round::{BATCH, Round};
@@ -124,7 +121,8 @@ impl Plugin for VerifyOrderbook {
 
     fn run<H: Host>(input: Input, host: &mut H) -> Result<Output, Fault> {
         let source = Source::find(&input.cluster, input.master.as_deref(), host)?;
-        let isins = instruments(&input, &source, host)?;
+        let wanted = input.instruments.as_deref();
+        let isins = source.instruments(&input.keys, wanted, input.pattern.as_deref(), host)?;
         let place =
             Place { source: &source, keys: &input.keys, fields: &input.fields, isins: &isins };
         let compared = match &input.since {
@@ -142,25 +140,6 @@ impl Plugin for VerifyOrderbook {
         }
         Ok(check.close(compared))
     }
-}
-
-/// Sorted, each once.
-fn instruments<H: Host>(
-    input: &Input,
-    source: &Source,
-    host: &mut H,
-) -> Result<Vec<String>, Fault> {
-    let mut isins = input.instruments.clone().unwrap_or_default();
-    if input.instruments.is_none() {
-        let pattern = input.pattern.clone().unwrap_or_else(|| Keys::pattern(&input.keys.meta));
-        let template = Template::of(&input.keys.meta);
-        source.scan(&pattern, host, |key| {
-            isins.extend(template.value(key).map(|it| String::from_utf8_lossy(it).into_owned()));
-        })?;
-    }
-    isins.sort_unstable();
-    isins.dedup();
-    Ok(isins)
 }
 
 /// What was counted of each instrument, so that one that is judged again counts once.
@@ -215,7 +194,9 @@ impl Check<'_> {
             let never = read_all(&mut one, &pending, BATCH, host)?;
             pending = one.again;
             if is_last {
-                never.iter().for_each(|it| self.too_fast(&isins[*it]));
+                for index in never {
+                    self.too_fast(&isins[index]);
+                }
                 break;
             }
             pending.extend(never);
@@ -317,12 +298,8 @@ impl Check<'_> {
         let answers = self.place.source.each(&["EXISTS"], &keys, host)?;
         let mut ids: Vec<Id> = Vec::new();
         for (id, reply) in strays.ids.iter().zip(answers.iter()) {
-            match reply {
-                View::Error(error) => {
-                    return Err(self.place.source.refused(&["EXISTS".to_owned()], error));
-                }
-                View::Int(0) => {}
-                _ => ids.push(*id),
+            if self.place.source.int(&reply, "EXISTS")? > 0 {
+                ids.push(*id);
             }
         }
         let gone = strays.ids.len() - ids.len();

@@ -49,7 +49,7 @@ impl Still for Round<'_, '_> {
         let isins = self.place.isins;
         let isin = &isins[index];
         self.checked += 1;
-        if self.checked % REPORT_EVERY == 0 {
+        if self.checked.is_multiple_of(REPORT_EVERY) {
             let message = format!("checked {isin}");
             host.report(self.checked as u64, Some(isins.len() as u64), &message);
         }
