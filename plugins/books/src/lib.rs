@@ -6,6 +6,7 @@
 
 mod decimal;
 pub mod fingerprint;
+pub mod gate;
 mod ids;
 pub mod layout;
 mod record;

@@ -13,8 +13,10 @@ pub const INSTRUMENTS_MAX: usize = 1000;
 const KEPT_OF_ONE: usize = 100;
 /// Reasons of one instrument to be halted.
 const REASONS_MAX: usize = 10;
+/// Bytes of those that are to be halted: three checks' are one gate's input, of 1 MiB.
+const HALT_BYTES_MAX: usize = 200 * 1024;
 /// Bytes of all texts kept: an output has at most 1 MiB.
-const BYTES_MAX: usize = 400 * 1024;
+const BYTES_MAX: usize = 500 * 1024;
 
 /// Why an instrument must not be traded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -34,6 +36,25 @@ pub struct Reason {
     pub invariant: String,
     /// Where it shows.
     pub key: String,
+}
+
+impl Halt {
+    fn of(instrument: String, found: &Found) -> Self {
+        let mut reasons: Vec<Reason> = Vec::new();
+        for it in &found.kept {
+            let reason = Reason { invariant: it.invariant.clone(), key: it.key.clone() };
+            if reasons.len() < REASONS_MAX && !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+        Self { instrument, violations: found.count, reasons }
+    }
+
+    /// As JSON, roughly.
+    fn bytes(&self) -> usize {
+        let reason = |it: &Reason| 30 + it.invariant.len() + it.key.len();
+        60 + self.instrument.len() + self.reasons.iter().map(reason).sum::<usize>()
+    }
 }
 
 /// What was found, instrument by instrument.
@@ -112,26 +133,16 @@ impl Tally {
     /// All of it.
     pub fn close(self) -> Sum {
         let mut sum = Sum::default();
-        let mut bytes = 0;
+        let (mut bytes, mut halt_bytes) = (0, 0);
         for (instrument, found) in self.found {
             sum.violation_count += found.count;
             if !instrument.is_empty() {
                 sum.halted += 1;
-            }
-            if bytes > BYTES_MAX {
-                continue;
-            }
-            let mut reasons: Vec<Reason> = Vec::new();
-            for it in &found.kept {
-                let reason = Reason { invariant: it.invariant.clone(), key: it.key.clone() };
-                if reasons.len() < REASONS_MAX && !reasons.contains(&reason) {
-                    bytes += 40 + reason.invariant.len() + reason.key.len();
-                    reasons.push(reason);
+                let halt = Halt::of(instrument, &found);
+                halt_bytes += halt.bytes();
+                if sum.halt.len() < INSTRUMENTS_MAX && halt_bytes <= HALT_BYTES_MAX {
+                    sum.halt.push(halt);
                 }
-            }
-            if !instrument.is_empty() && sum.halt.len() < INSTRUMENTS_MAX {
-                bytes += 60 + instrument.len();
-                sum.halt.push(Halt { instrument, violations: found.count, reasons });
             }
             for it in found.kept {
                 bytes += 80 + it.key.len() + it.message.len() + it.instrument.len();
