@@ -1,8 +1,8 @@
 //! What the books were at one time, small enough to be kept: one line an instrument.
 
-use crate::source::KeyList;
+use crate::source::{KeyList, is_wrong_type};
 use crate::{Fields, Keys, Meta, Source, Template, number};
-use baton_plugin::redis::packed::View;
+use baton_plugin::redis::View;
 use baton_plugin::redis::{Command, Value};
 use baton_plugin::{Fault, Host, JsonSchema};
 use serde::{Deserialize, Serialize};
@@ -210,7 +210,7 @@ fn read<'i, H: Host>(
             moved.push(isin);
             continue;
         }
-        let (bids, asks) = (count(source, &bids)?, count(source, &asks)?);
+        let (bids, asks) = (count(source, bids)?, count(source, asks)?);
         if let Some(line) = Line::of(isin, &before, bids, asks, trades) {
             taken.lines.insert((*isin).to_owned(), line);
         }
@@ -229,10 +229,8 @@ pub fn key_list<S: AsRef<str>>(template: &str, values: &[S]) -> KeyList {
 }
 
 /// A count; 0 where the key holds another type, which is somebody else's finding.
-fn count(source: &Source, reply: &View<'_>) -> Result<u64, Fault> {
-    if let View::Error(error) = reply
-        && error.starts_with("WRONGTYPE")
-    {
+fn count(source: &Source, reply: View<'_>) -> Result<u64, Fault> {
+    if is_wrong_type(reply) {
         return Ok(0);
     }
     source.int(reply, "ZCARD").map(|it| u64::try_from(it).unwrap_or(0))

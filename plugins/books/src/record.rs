@@ -1,9 +1,8 @@
 //! Orders, trades and meta hashes as they were read: text still, nothing judged, nothing
 //! copied.
 
-use crate::source::{Elements, text};
 use crate::{Fields, Id, Ids};
-use baton_plugin::redis::packed::View;
+use baton_plugin::redis::{Items, View};
 
 /// Bid or ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,9 +102,9 @@ impl<'a> Order<'a> {
     }
 
     /// From the reply; none where the key holds another type.
-    pub fn read(id: Id, reply: Option<Elements<'a>>) -> Self {
+    pub fn read(id: Id, reply: Option<Items<'a>>) -> Self {
         let Some(mut fields) = reply else { return Self { is_other: true, ..Self::bare(id) } };
-        let mut field = || fields.next().and_then(|it| text(&it));
+        let mut field = || fields.next().and_then(View::bytes);
         Self {
             id,
             isin: field(),
@@ -155,13 +154,11 @@ pub struct Trade<'a> {
 impl<'a> Trade<'a> {
     /// From an entry: its id and its fields; none of anything else.
     pub fn read(entry: View<'a>, names: &Fields, ids: &mut Ids) -> Option<Self> {
-        let View::List(mut parts) = entry else { return None };
-        let mut it = Self { entry: text(&parts.next()?)?, ..Self::default() };
-        let (View::List(mut fields) | View::Map(mut fields)) = parts.next()? else {
-            return Some(it);
-        };
+        let mut parts = entry.items();
+        let mut it = Self { entry: parts.next()?.bytes()?, ..Self::default() };
+        let mut fields = parts.next()?.items();
         while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-            let (Some(name), value) = (text(&name), text(&value)) else { continue };
+            let (Some(name), value) = (name.bytes(), value.bytes()) else { continue };
             let is = |it: &str| !it.is_empty() && name == it.as_bytes();
             if is(&names.bid) {
                 it.bid = value.map(|value| ids.id(value));
@@ -234,9 +231,9 @@ impl<'a> Meta<'a> {
     }
 
     /// From the reply; none where the key holds another type.
-    pub fn read(reply: Option<Elements<'a>>) -> Self {
+    pub fn read(reply: Option<Items<'a>>) -> Self {
         let Some(mut fields) = reply else { return Self { is_other: true, ..Self::default() } };
-        let mut field = || fields.next().and_then(|it| text(&it));
+        let mut field = || fields.next().and_then(View::bytes);
         Self {
             seq: field(),
             bid_qty: field(),
@@ -261,31 +258,15 @@ impl<'a> Meta<'a> {
 
 /// The members of a sorted set, of a reply WITHSCORES: RESP3 sends pairs, RESP2 one flat
 /// list.
-pub fn members(mut reply: Elements<'_>, ids: &mut Ids, out: &mut Vec<Member>) {
+pub fn members(mut reply: Items<'_>, ids: &mut Ids, out: &mut Vec<Member>) {
     while let Some(first) = reply.next() {
-        let (id, score) = match first {
-            View::List(mut pair) => (pair.next(), pair.next()),
-            View::Null
-            | View::Bool(_)
-            | View::Int(_)
-            | View::Double(_)
-            | View::Bulk(_)
-            | View::Simple(_)
-            | View::Error(_)
-            | View::Big(_)
-            | View::Map(_) => (Some(first), reply.next()),
+        let (id, score) = if let View::List(mut pair) = first {
+            (pair.next(), pair.next())
+        } else {
+            (Some(first), reply.next())
         };
-        let id = id.as_ref().and_then(text);
-        if let (Some(id), Some(score)) = (id, score.as_ref().and_then(double)) {
+        if let (Some(id), Some(score)) = (id.and_then(View::bytes), score.and_then(View::double)) {
             out.push(Member { id: ids.id(id), score });
         }
     }
-}
-
-/// A double, spelled either way.
-fn double(view: &View<'_>) -> Option<f64> {
-    if let View::Double(number) = view {
-        return Some(*number);
-    }
-    std::str::from_utf8(text(view)?).ok()?.parse().ok()
 }

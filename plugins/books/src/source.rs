@@ -1,8 +1,8 @@
 //! Where books are read: one node, many keys at a time, nothing copied.
 
 use crate::{Keys, Template};
-use baton_plugin::redis::packed::{Items, Replies, View};
 use baton_plugin::redis::{Command, ErrorKind, RedisError, Request, Role, Value};
+use baton_plugin::redis::{Items, Replies, View};
 use baton_plugin::{Cluster, Fault, Host, MemberKind};
 use std::borrow::Cow;
 
@@ -179,12 +179,12 @@ impl Source {
             let answers = self.each(&command, &keys, host)?;
             let Some(reply) = answers.iter().next() else { return Err(self.no_scan()) };
             let mut parts = self.list(reply, "SCAN")?;
-            let next = parts.next().and_then(|it| text(&it).map(<[u8]>::to_vec));
+            let next = parts.next().and_then(View::bytes).map(<[u8]>::to_vec);
             let (Some(next), Some(View::List(keys))) = (next, parts.next()) else {
                 return Err(self.no_scan());
             };
             for key in keys {
-                if let Some(key) = text(&key) {
+                if let Some(key) = key.bytes() {
                     found(key);
                 }
             }
@@ -228,17 +228,10 @@ impl Source {
     ///
     /// # Errors
     /// It is an error.
-    pub fn list<'a>(&self, reply: View<'a>, command: &str) -> Result<Elements<'a>, Fault> {
-        match reply {
-            View::List(items) | View::Map(items) => Ok(Elements(Some(items))),
-            View::Error(error) => Err(self.refused(&[command.to_owned()], error)),
-            View::Null
-            | View::Bool(_)
-            | View::Int(_)
-            | View::Double(_)
-            | View::Bulk(_)
-            | View::Simple(_)
-            | View::Big(_) => Ok(Elements(None)),
+    pub fn list<'a>(&self, reply: View<'a>, command: &str) -> Result<Items<'a>, Fault> {
+        match reply.error() {
+            Some(error) => Err(self.refused(&[command.to_owned()], &error)),
+            None => Ok(reply.items()),
         }
     }
 
@@ -246,35 +239,21 @@ impl Source {
     ///
     /// # Errors
     /// It is another error.
-    pub fn typed<'a>(&self, reply: View<'a>, command: &str) -> Result<Option<Elements<'a>>, Fault> {
-        if let View::Error(error) = &reply
-            && error.starts_with("WRONGTYPE")
-        {
-            return Ok(None);
-        }
-        self.list(reply, command).map(Some)
+    pub fn typed<'a>(&self, reply: View<'a>, command: &str) -> Result<Option<Items<'a>>, Fault> {
+        if is_wrong_type(reply) { Ok(None) } else { self.list(reply, command).map(Some) }
     }
 
     /// A whole number.
     ///
     /// # Errors
     /// It is an error, or no number.
-    pub fn int(&self, reply: &View<'_>, command: &str) -> Result<i64, Fault> {
-        match reply {
-            View::Int(number) => Ok(*number),
-            View::Error(error) => Err(self.refused(&[command.to_owned()], error)),
-            View::Null
-            | View::Bool(_)
-            | View::Double(_)
-            | View::Bulk(_)
-            | View::Simple(_)
-            | View::Big(_)
-            | View::List(_)
-            | View::Map(_) => {
-                let why = format!("{}: {command} gave no number", self.address);
-                Err(Fault::permanent("protocol", why))
-            }
+    pub fn int(&self, reply: View<'_>, command: &str) -> Result<i64, Fault> {
+        if let View::Int(number) = reply {
+            return Ok(number);
         }
+        self.list(reply, command)?;
+        let why = format!("{}: {command} gave no number", self.address);
+        Err(Fault::permanent("protocol", why))
     }
 
     /// What a node says no to.
@@ -291,31 +270,9 @@ impl Source {
     }
 }
 
-/// The elements of a reply.
-#[derive(Clone, Debug)]
-pub struct Elements<'a>(Option<Items<'a>>);
-
-impl<'a> Iterator for Elements<'a> {
-    type Item = View<'a>;
-
-    fn next(&mut self) -> Option<View<'a>> {
-        self.0.as_mut()?.next()
-    }
-}
-
-/// The bytes of a string; none of anything else, nil included.
-pub fn text<'a>(view: &View<'a>) -> Option<&'a [u8]> {
-    match view {
-        View::Bulk(bytes) => Some(bytes),
-        View::Simple(text) | View::Big(text) => Some(text.as_bytes()),
-        View::Null
-        | View::Bool(_)
-        | View::Int(_)
-        | View::Double(_)
-        | View::Error(_)
-        | View::List(_)
-        | View::Map(_) => None,
-    }
+/// Whether a key holds another type than was asked for.
+pub fn is_wrong_type(reply: View<'_>) -> bool {
+    matches!(reply, View::Error(error) if error.starts_with(b"WRONGTYPE"))
 }
 
 /// The one data node that says it is master.

@@ -1,8 +1,8 @@
 //! Streams of trades, read in bounded pieces.
 
-use crate::source::{Answers, KeyList, text};
+use crate::source::{Answers, KeyList};
 use crate::{Fields, Ids, Source, Trade};
-use baton_plugin::redis::packed::View;
+use baton_plugin::redis::View;
 use baton_plugin::{Fault, Host};
 
 /// Entries of a stream in one go.
@@ -78,14 +78,11 @@ impl Streams {
 /// The id of the last entry of a piece that is full: there may be more.
 fn last_of_full(source: &Source, reply: View<'_>) -> Result<Option<Vec<u8>>, Fault> {
     let Some(entries) = source.typed(reply, "XRANGE")? else { return Ok(None) };
-    let mut count = 0;
-    let mut last = None;
+    let (mut count, mut last) = (0, None);
     for entry in entries {
         count += 1;
         last = Some(entry);
     }
-    let Some(View::List(mut parts)) = last.filter(|_| count >= ENTRIES_MAX) else {
-        return Ok(None);
-    };
-    Ok(parts.next().and_then(|it| text(&it).map(<[u8]>::to_vec)))
+    let id = last.filter(|_| count >= ENTRIES_MAX).and_then(|it| it.items().next());
+    Ok(id.and_then(View::bytes).map(<[u8]>::to_vec))
 }

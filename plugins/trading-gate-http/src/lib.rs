@@ -1,7 +1,7 @@
 //! `trading-gate-http`: sets and clears trading flags of a service by what checks found.
 //!
 //! The service keeps one document, `{"halted": {"<instrument>": "<reason>"}}`, `*` for the
-//! whole market. It is read, changed and written whole, under the ETag that it came with
+//! whole market. It is read, changed and written whole, under the `ETag` that it came with
 //! where it has one, and read back: run it as often as you like. What others have set it
 //! leaves alone, and so all else that is in the document.
 
@@ -162,14 +162,14 @@ mod tests {
         serde_json::from_str(&format!(r#"{{"endpoint": "oms", "checks": {checks}}}"#)).unwrap()
     }
 
-    fn answer(status: u16, body: &Json) -> Result<Response, baton_plugin::CallError> {
+    fn answer(status: u16, body: &Json) -> Response {
         let headers = vec![("etag".to_owned(), "\"7\"".to_owned())];
-        Ok(Response { status, headers, body: body.to_string().into_bytes() })
+        Response { status, headers, body: body.to_string().into_bytes() }
     }
 
     fn host(gets: &[Json], puts: &[u16]) -> FakeCluster {
-        let gets = gets.iter().map(|it| answer(200, it)).collect();
-        let puts = puts.iter().map(|it| answer(*it, &Json::Null)).collect();
+        let gets = gets.iter().map(|it| Ok(answer(200, it))).collect();
+        let puts = puts.iter().map(|it| Ok(answer(*it, &Json::Null))).collect();
         FakeCluster::doors_only().on_http("oms", "GET /trading/halted", gets).on_http(
             "oms",
             "PUT /trading/halted",

@@ -126,7 +126,7 @@ mod tests {
     fn flags_are_set_once_and_cleared_once() {
         let store = Store::default();
         store.data.borrow_mut().line("HSET trading:halted XS9 by-hand");
-        let mut gate = |checks: &str| {
+        let gate = |checks: &str| {
             let mut host = host(&store);
             let outcome = TradingGate::run(input(checks), &mut host).unwrap();
             (outcome.verdict, host.count_sent("HSET") + host.count_sent("HDEL"))

@@ -11,7 +11,7 @@ mod round;
 mod since;
 
 use baton_books::fingerprint::{self, Since, key_list};
-use baton_books::source::{KeyList, text};
+use baton_books::source::KeyList;
 use baton_books::still::read_all;
 use baton_books::{Fields, Halt, INSTRUMENTS_MAX, Id, Keys, Source, Tally, Violation, number};
 use baton_plugin::{About, Fault, Host, JsonSchema, Plugin};
@@ -240,7 +240,7 @@ impl Check<'_> {
         let answers = source.each(&["HMGET", &self.place.fields.seq], &keys, host)?;
         let seq = |reply| -> Result<Option<u64>, Fault> {
             let field = source.typed(reply, "HMGET")?.and_then(|mut it| it.next());
-            Ok(field.and_then(|it| number(text(&it))))
+            Ok(field.and_then(|it| number(it.bytes())))
         };
         answers.iter().map(seq).collect()
     }
@@ -298,7 +298,7 @@ impl Check<'_> {
         let answers = self.place.source.each(&["EXISTS"], &keys, host)?;
         let mut ids: Vec<Id> = Vec::new();
         for (id, reply) in strays.ids.iter().zip(answers.iter()) {
-            if self.place.source.int(&reply, "EXISTS")? > 0 {
+            if self.place.source.int(reply, "EXISTS")? > 0 {
                 ids.push(*id);
             }
         }

@@ -5,9 +5,8 @@
 //! hint until its hash has been read with its book ([`Listing::add`]).
 
 use baton_books::fingerprint::key_list;
-use baton_books::source::{KeyList, text};
+use baton_books::source::{KeyList, is_wrong_type};
 use baton_books::{Fields, Id, Ids, Keys, Source, Template};
-use baton_plugin::redis::packed::View;
 use baton_plugin::{Fault, Host};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -178,7 +177,7 @@ impl Listing {
                 for (at, reply) in books.iter().enumerate() {
                     let owner = u32::try_from(number * BOOKS + at).unwrap_or(NOBODY);
                     let Some(members) = place.source.typed(reply, "ZRANGE")? else { continue };
-                    for id in members.filter_map(|it| text(&it).map(|it| self.ids.id(it))) {
+                    for id in members.filter_map(|it| it.bytes().map(|it| self.ids.id(it))) {
                         let at = found.binary_search(&id).ok();
                         if let Some(at) = at.filter(|at| owners[*at] == NOBODY) {
                             owners[at] = owner;
@@ -201,15 +200,13 @@ impl Listing {
         let answers = place.source.each(&["HGET", &place.fields.isin], &keys, host)?;
         let mut owners = Vec::with_capacity(ids.len());
         for (id, reply) in ids.iter().zip(answers.iter()) {
-            if let View::Error(error) = reply {
-                if !error.starts_with("WRONGTYPE") {
-                    return Err(place.source.refused(&["HGET".to_owned()], error));
-                }
+            if is_wrong_type(reply) {
                 self.no_hashes.note(*id);
                 owners.push(NOBODY);
                 continue;
             }
-            let isin = text(&reply).unwrap_or_default();
+            place.source.list(reply, "HGET")?;
+            let isin = reply.bytes().unwrap_or_default();
             let owner = place.index(isin).and_then(|it| u32::try_from(it).ok());
             if owner.is_none() {
                 self.stray(isin, *id);

@@ -1,9 +1,9 @@
 //! Accounts, each as one HGETALL gave it: what holds within it, and which instruments it
 //! says it has a position in.
 
-use baton_books::source::{KeyList, text};
+use baton_books::source::KeyList;
 use baton_books::{Decimal, Fields, Keys, Source, Template, Violation, shown};
-use baton_plugin::redis::packed::View;
+use baton_plugin::redis::View;
 use baton_plugin::{Fault, Host};
 use std::collections::BTreeMap;
 
@@ -166,7 +166,7 @@ impl Accounts {
         };
         let template = Template::of(&names.position);
         while let (Some(name), Some(value)) = (all.next(), all.next()) {
-            let (Some(name), value) = (text(&name), text(&value)) else { continue };
+            let (Some(name), value) = (name.bytes(), value.bytes()) else { continue };
             let is = |it: &str| !it.is_empty() && name == it.as_bytes();
             if is(&names.used) {
                 hash.used = value;

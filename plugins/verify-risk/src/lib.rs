@@ -11,12 +11,13 @@ mod positions;
 use accounts::Accounts;
 use baton_books::fingerprint::key_list;
 use baton_books::rules::Findings;
-use baton_books::source::{KeyList, text};
+use baton_books::source::KeyList;
 use baton_books::still::{Batch, Still, read_all};
 use baton_books::{
     Decimal, Fields, Found, Halt, INSTRUMENTS_MAX, Id, Ids, Keys, Meta, Order, Source, Streams,
     Tally, Template, Trade, Violation, shown,
 };
+use baton_plugin::redis::View;
 use baton_plugin::{About, Fault, Host, JsonSchema, Plugin};
 use positions::{Parties, recompute};
 use serde::{Deserialize, Serialize};
@@ -186,7 +187,7 @@ impl Check<'_> {
         let keys = key_list(&self.input.keys.meta, &names);
         let answers = self.source.each(&["EXISTS"], &keys, host)?;
         for ((isin, account), reply) in strange.iter().zip(answers.iter()) {
-            if self.source.int(&reply, "EXISTS")? == 0 {
+            if self.source.int(reply, "EXISTS")? == 0 {
                 let key = Keys::fill(&self.input.keys.risk, account);
                 let why = format!("has a position in {isin}, which has no meta hash");
                 self.bad_accounts.insert(account.clone());
@@ -202,7 +203,7 @@ impl Check<'_> {
         let keys = self.accounts.keys(&self.input.keys, places.iter().copied());
         let answers = self.source.each(&["EXISTS"], &keys, host)?;
         for (place, reply) in places.iter().zip(answers.iter()) {
-            if self.source.int(&reply, "EXISTS")? == 0 {
+            if self.source.int(reply, "EXISTS")? == 0 {
                 let account = self.accounts.shown(*place);
                 let key = Keys::fill(&self.input.keys.risk, &account);
                 self.tally.push(Violation::new("account", "", &key, "trades, and is not there"));
@@ -331,10 +332,9 @@ impl Still for Check<'_> {
             source.each(&words, &self.accounts.keys(keys, asked.iter().copied()), host)?;
         let after = source.each(&command, &metas, host)?;
         let mut stored: Vec<Vec<Option<&[u8]>>> = Vec::with_capacity(asked.len());
-        let replies: Vec<_> = answers.iter().collect();
-        for reply in &replies {
-            let fields = source.typed(reply.clone(), "HMGET")?;
-            stored.push(fields.into_iter().flatten().map(|it| text(&it)).collect());
+        for reply in answers.iter() {
+            let fields = source.typed(reply, "HMGET")?;
+            stored.push(fields.into_iter().flatten().map(View::bytes).collect());
         }
         let mut judged = Vec::with_capacity(batch.len());
         for (at, (it, after)) in all.into_iter().zip(after.iter()).enumerate() {

@@ -199,7 +199,9 @@ const DAMAGES: &[(&str, Damage)] = &[
         let mut all = it.all();
         let gone = all.pop().unwrap();
         it.line(format!("DEL {}", it.key()));
-        all.iter().for_each(|entry| it.add(entry));
+        for entry in &all {
+            it.add(entry);
+        }
         [it.parties(&gone), vec![it.of("number", it.meta())]].concat()
     }),
     ("all trades are gone", |it| {

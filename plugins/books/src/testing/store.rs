@@ -228,7 +228,9 @@ impl Data {
             }
             ["HDEL", key, ref names @ ..] => {
                 let hash = self.hash_mut(key)?;
-                names.iter().for_each(|name| drop(hash.remove(*name)));
+                for name in names {
+                    hash.remove(*name);
+                }
                 if hash.is_empty() {
                     self.keys.remove(key);
                 }

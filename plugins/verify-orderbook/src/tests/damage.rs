@@ -51,11 +51,11 @@ impl Hurt {
     /// An open order of a side that nobody has traded with, not the best one.
     fn untouched(&self, side: &str) -> Found {
         let best = self.scene.data.members(&self.key(&format!("{side}s")));
-        let best = if side == "bid" { best.last() } else { best.first() }.unwrap().1;
+        let best = if side == "bid" { best.last() } else { best.first() }.unwrap().1.to_bits();
         let all = self.orders(|it| {
             let price: f64 = it["price"].parse().unwrap();
             let is_whole = it["remaining"] == it["qty"] && it["qty"] != "1";
-            it["side"] == side && it["status"] == "open" && is_whole && price != best
+            it["side"] == side && it["status"] == "open" && is_whole && price.to_bits() != best
         });
         all.into_iter().next().unwrap()
     }
