@@ -202,11 +202,10 @@ fn read<'i, H: Host>(
     let trades = added(source, &keys.trades, batch, host)?;
     let after = source.each(&command, &metas, host)?;
     let counts = bids.iter().zip(asks.iter()).zip(trades);
-    for (((isin, before), after), ((bids, asks), trades)) in
-        batch.iter().zip(before.iter()).zip(after.iter()).zip(counts)
-    {
-        let before = Meta::read(source.typed(before, "HMGET")?);
-        if before != Meta::read(source.typed(after, "HMGET")?) {
+    let (mut before, mut after) = (before.cursor(), after.cursor());
+    for (isin, ((bids, asks), trades)) in batch.iter().zip(counts) {
+        let before = Meta::read(&mut before, source)?;
+        if before != Meta::read(&mut after, source)? {
             moved.push(isin);
             continue;
         }

@@ -1,8 +1,11 @@
 //! Orders, trades and meta hashes as they were read: text still, nothing judged, nothing
 //! copied.
 
+use crate::Source;
+use crate::source::Cursor;
 use crate::{Fields, Id, Ids};
-use baton_plugin::redis::{Items, View};
+use baton_plugin::Fault;
+use baton_plugin::redis::Head;
 
 /// Bid or ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,23 +104,29 @@ impl<'a> Order<'a> {
         }
     }
 
-    /// From the reply; none where the key holds another type.
-    pub fn read(id: Id, reply: Option<Items<'a>>) -> Self {
-        let Some(mut fields) = reply else { return Self { is_other: true, ..Self::bare(id) } };
-        let mut field = || fields.next().and_then(View::bytes);
-        Self {
+    /// From the next reply.
+    ///
+    /// # Errors
+    /// It is an error, but not one of the key's type.
+    pub fn read(id: Id, replies: &mut Cursor<'a>, source: &Source) -> Result<Self, Fault> {
+        let Some(fields) = replies.texts::<9>(source, "HMGET")? else {
+            return Ok(Self { is_other: true, ..Self::bare(id) });
+        };
+        let [isin, side, price, qty, remaining, status, seq, cancel_seq, account] = fields;
+        let is_other = false;
+        Ok(Self {
             id,
-            isin: field(),
-            side: field(),
-            price: field(),
-            qty: field(),
-            remaining: field(),
-            status: field(),
-            seq: field(),
-            cancel_seq: field(),
-            account: field(),
-            is_other: false,
-        }
+            isin,
+            side,
+            price,
+            qty,
+            remaining,
+            status,
+            seq,
+            cancel_seq,
+            account,
+            is_other,
+        })
     }
 
     /// Whether there is such an order.
@@ -152,13 +161,17 @@ pub struct Trade<'a> {
 }
 
 impl<'a> Trade<'a> {
-    /// From an entry: its id and its fields; none of anything else.
-    pub fn read(entry: View<'a>, names: &Fields, ids: &mut Ids) -> Option<Self> {
-        let mut parts = entry.items();
-        let mut it = Self { entry: parts.next()?.bytes()?, ..Self::default() };
-        let mut fields = parts.next()?.items();
-        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-            let (Some(name), value) = (name.bytes(), value.bytes()) else { continue };
+    /// From the next value, an entry: its id and its fields; none of anything else.
+    pub fn read(entries: &mut Cursor<'a>, names: &Fields, ids: &mut Ids) -> Option<Self> {
+        let Some(Head::List(parts)) = entries.head() else { return None };
+        let mut it = Self { entry: entries.text().unwrap_or_default(), ..Self::default() };
+        let fields = match entries.head() {
+            Some(Head::List(count)) => count,
+            Some(_) | None => 0,
+        };
+        for _ in 0..fields / 2 {
+            let (name, value) = (entries.text(), entries.text());
+            let Some(name) = name else { continue };
             let is = |it: &str| !it.is_empty() && name == it.as_bytes();
             if is(&names.bid) {
                 it.bid = value.map(|value| ids.id(value));
@@ -180,6 +193,7 @@ impl<'a> Trade<'a> {
                 it.seller = value;
             }
         }
+        entries.pass(fields % 2 + parts.saturating_sub(2));
         Some(it)
     }
 
@@ -230,19 +244,16 @@ impl<'a> Meta<'a> {
         words
     }
 
-    /// From the reply; none where the key holds another type.
-    pub fn read(reply: Option<Items<'a>>) -> Self {
-        let Some(mut fields) = reply else { return Self { is_other: true, ..Self::default() } };
-        let mut field = || fields.next().and_then(View::bytes);
-        Self {
-            seq: field(),
-            bid_qty: field(),
-            ask_qty: field(),
-            checksum: field(),
-            seq_floor: field(),
-            trade_count: field(),
-            is_other: false,
-        }
+    /// From the next reply.
+    ///
+    /// # Errors
+    /// It is an error, but not one of the key's type.
+    pub fn read(replies: &mut Cursor<'a>, source: &Source) -> Result<Self, Fault> {
+        let Some(fields) = replies.texts::<6>(source, "HMGET")? else {
+            return Ok(Self { is_other: true, ..Self::default() });
+        };
+        let [seq, bid_qty, ask_qty, checksum, seq_floor, trade_count] = fields;
+        Ok(Self { seq, bid_qty, ask_qty, checksum, seq_floor, trade_count, is_other: false })
     }
 
     /// Whether there is a meta hash with anything of ours in it.
@@ -256,17 +267,45 @@ impl<'a> Meta<'a> {
     }
 }
 
-/// The members of a sorted set, of a reply WITHSCORES: RESP3 sends pairs, RESP2 one flat
-/// list.
-pub fn members(mut reply: Items<'_>, ids: &mut Ids, out: &mut Vec<Member>) {
-    while let Some(first) = reply.next() {
-        let (id, score) = if let View::List(mut pair) = first {
-            (pair.next(), pair.next())
-        } else {
-            (Some(first), reply.next())
+/// The members of a sorted set, of the next reply, WITHSCORES: RESP3 sends pairs, RESP2 one
+/// flat list. None where the key holds another type.
+///
+/// # Errors
+/// It is another error.
+pub fn members(
+    replies: &mut Cursor<'_>,
+    source: &Source,
+    ids: &mut Ids,
+) -> Result<Option<Vec<Member>>, Fault> {
+    let Some(count) = replies.open(source, "ZRANGE")? else { return Ok(None) };
+    let mut all = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(100_000));
+    let mut read = 0;
+    while read < count {
+        read += 1;
+        let id = match replies.head() {
+            Some(Head::List(pair)) => {
+                let id = replies.text();
+                let score = replies.head().and_then(double);
+                replies.pass(pair.saturating_sub(2));
+                all.extend(id.zip(score).map(|(id, score)| Member { id: ids.id(id), score }));
+                continue;
+            }
+            Some(Head::Text(id)) => Some(id),
+            Some(_) => None,
+            None => break,
         };
-        if let (Some(id), Some(score)) = (id.and_then(View::bytes), score.and_then(View::double)) {
-            out.push(Member { id: ids.id(id), score });
-        }
+        read += 1;
+        let score = replies.head().and_then(double);
+        all.extend(id.zip(score).map(|(id, score)| Member { id: ids.id(id), score }));
+    }
+    Ok(Some(all))
+}
+
+/// A double, spelled either way.
+fn double(head: Head<'_>) -> Option<f64> {
+    match head {
+        Head::Double(number) => Some(number),
+        Head::Text(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+        Head::Null | Head::Bool(_) | Head::Int(_) | Head::Error(_) | Head::List(_) => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{Keys, Template};
 use baton_plugin::redis::{Command, ErrorKind, RedisError, Request, Role, Value};
-use baton_plugin::redis::{Items, Replies, View};
+use baton_plugin::redis::{Flat, Head, Items, Replies, View};
 use baton_plugin::{Cluster, Fault, Host, MemberKind};
 use std::borrow::Cow;
 
@@ -57,9 +57,84 @@ impl KeyList {
 pub struct Answers(Vec<Replies>);
 
 impl Answers {
+    /// The same, each byte read once: for what is read by the million.
+    pub fn cursor(&self) -> Cursor<'_> {
+        let mut pieces = self.0.iter();
+        let now = pieces.next().map(Replies::flat);
+        Cursor { pieces, now }
+    }
+
     /// In the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = View<'_>> {
         self.0.iter().flat_map(Replies::iter)
+    }
+}
+
+/// Goes through answers value by value.
+#[derive(Clone, Debug)]
+pub struct Cursor<'a> {
+    pieces: std::slice::Iter<'a, Replies>,
+    now: Option<Flat<'a>>,
+}
+
+impl<'a> Cursor<'a> {
+    /// The next value.
+    pub fn head(&mut self) -> Option<Head<'a>> {
+        loop {
+            if let Some(head) = self.now.as_mut()?.head() {
+                return Some(head);
+            }
+            self.now = self.pieces.next().map(Replies::flat);
+        }
+    }
+
+    /// The text that comes next, within a reply.
+    pub fn text(&mut self) -> Option<&'a [u8]> {
+        self.now.as_mut()?.text()
+    }
+
+    /// Passes over so many values within a reply.
+    pub fn pass(&mut self, count: u32) {
+        if let Some(now) = &mut self.now {
+            now.pass(count);
+        }
+    }
+
+    /// Opens the next reply and says how many values are in it, 0 of one that is nothing;
+    /// none where the key holds another type.
+    ///
+    /// # Errors
+    /// It is another error.
+    pub fn open(&mut self, source: &Source, command: &str) -> Result<Option<u32>, Fault> {
+        match self.head() {
+            Some(Head::List(count)) => Ok(Some(count)),
+            Some(Head::Error(error)) if error.starts_with(b"WRONGTYPE") => Ok(None),
+            Some(Head::Error(error)) => {
+                Err(source.refused(&[command.to_owned()], &String::from_utf8_lossy(error)))
+            }
+            Some(Head::Null | Head::Bool(_) | Head::Int(_) | Head::Double(_) | Head::Text(_))
+            | None => Ok(Some(0)),
+        }
+    }
+
+    /// The first texts of the next reply, a list; the rest is passed over. None where the
+    /// key holds another type.
+    ///
+    /// # Errors
+    /// It is another error.
+    pub fn texts<const N: usize>(
+        &mut self,
+        source: &Source,
+        command: &str,
+    ) -> Result<Option<[Option<&'a [u8]>; N]>, Fault> {
+        let Some(count) = self.open(source, command)? else { return Ok(None) };
+        let mut texts = [None; N];
+        let own = usize::try_from(count).unwrap_or(N).min(N);
+        for text in &mut texts[..own] {
+            *text = self.text();
+        }
+        self.pass(count.saturating_sub(u32::try_from(N).unwrap_or(u32::MAX)));
+        Ok(Some(texts))
     }
 }
 
@@ -171,27 +246,22 @@ impl Source {
         host: &mut H,
         mut found: impl FnMut(&[u8]),
     ) -> Result<(), Fault> {
-        let mut cursor = b"0".to_vec();
+        let mut cursor = "0".to_owned();
         loop {
-            let mut keys = KeyList::default();
-            keys.push(|out| out.extend_from_slice(&cursor));
-            let command = ["SCAN", "MATCH", pattern, "COUNT", SCAN_COUNT];
-            let answers = self.each(&command, &keys, host)?;
-            let Some(reply) = answers.iter().next() else { return Err(self.no_scan()) };
-            let mut parts = self.list(reply, "SCAN")?;
-            let next = parts.next().and_then(View::bytes).map(<[u8]>::to_vec);
-            let (Some(next), Some(View::List(keys))) = (next, parts.next()) else {
+            let command = Command::of(["SCAN", &cursor, "MATCH", pattern, "COUNT", SCAN_COUNT]);
+            let reply = self.ask(&[command], host)?.pop().unwrap_or(Value::Null);
+            let (Some(next), Some(keys)) = (reply.items().first(), reply.items().get(1)) else {
                 return Err(self.no_scan());
             };
-            for key in keys {
-                if let Some(key) = key.bytes() {
+            for key in keys.items() {
+                if let Value::Bulk(key) = key {
                     found(key);
                 }
             }
-            if next == b"0" {
+            cursor = next.text().ok_or_else(|| self.no_scan())?.into_owned();
+            if cursor == "0" {
                 return Ok(());
             }
-            cursor = next;
         }
     }
 

@@ -1,17 +1,19 @@
 //! Streams of trades, read in bounded pieces.
 
-use crate::source::{Answers, KeyList};
+use crate::source::{Answers, Cursor, KeyList};
 use crate::{Fields, Ids, Source, Trade};
-use baton_plugin::redis::View;
+use baton_plugin::redis::Head;
 use baton_plugin::{Fault, Host};
 
 /// Entries of a stream in one go.
-const ENTRIES_MAX: usize = 1000;
+const ENTRIES_MAX: u32 = 1000;
 const COUNT: &str = "1000";
 
 /// Streams as they were read: what trades borrow from.
 #[derive(Debug, Default)]
 pub struct Streams {
+    /// How many.
+    count: usize,
     first: Answers,
     /// Further pieces of long streams, by the index of the stream.
     more: Vec<(usize, Answers)>,
@@ -25,8 +27,9 @@ impl Streams {
     pub fn read<H: Host>(source: &Source, keys: &KeyList, host: &mut H) -> Result<Self, Fault> {
         let first = source.each(&["XRANGE", "-", "+", "COUNT", COUNT], keys, host)?;
         let mut full: Vec<(usize, Vec<u8>)> = Vec::new();
-        for (index, reply) in first.iter().enumerate() {
-            full.extend(last_of_full(source, reply)?.map(|last| (index, last)));
+        let mut replies = first.cursor();
+        for index in 0..keys.len() {
+            full.extend(last_of_full(&mut replies, source)?.map(|last| (index, last)));
         }
         let mut more = Vec::new();
         for (index, last) in full {
@@ -36,14 +39,11 @@ impl Streams {
             while let Some(after) = last {
                 let start = format!("({}", String::from_utf8_lossy(&after));
                 let piece = source.each(&["XRANGE", &start, "+", "COUNT", COUNT], &key, host)?;
-                last = match piece.iter().next() {
-                    Some(reply) => last_of_full(source, reply)?,
-                    None => None,
-                };
+                last = last_of_full(&mut piece.cursor(), source)?;
                 more.push((index, piece));
             }
         }
-        Ok(Self { first, more })
+        Ok(Self { count: keys.len(), first, more })
     }
 
     /// The trades of each stream, in order; none where its key holds another type. An
@@ -57,32 +57,37 @@ impl Streams {
         names: &Fields,
         ids: &mut Ids,
     ) -> Result<Vec<Option<Vec<Trade<'a>>>>, Fault> {
-        let mut all = Vec::new();
-        for reply in self.first.iter() {
-            let entries = source.typed(reply, "XRANGE")?;
-            all.push(entries.map(|it| {
-                it.filter_map(|entry| Trade::read(entry, names, ids)).collect::<Vec<_>>()
-            }));
+        let mut all = Vec::with_capacity(self.count);
+        let mut replies = self.first.cursor();
+        for _ in 0..self.count {
+            let Some(entries) = replies.open(source, "XRANGE")? else {
+                all.push(None);
+                continue;
+            };
+            let mut trades = Vec::with_capacity(usize::try_from(entries).unwrap_or(0).min(1000));
+            trades.extend((0..entries).filter_map(|_| Trade::read(&mut replies, names, ids)));
+            all.push(Some(trades));
         }
         for (index, piece) in &self.more {
             let Some(Some(trades)) = all.get_mut(*index) else { continue };
-            for reply in piece.iter() {
-                let entries = source.list(reply, "XRANGE")?;
-                trades.extend(entries.filter_map(|entry| Trade::read(entry, names, ids)));
-            }
+            let mut replies = piece.cursor();
+            let entries = replies.open(source, "XRANGE")?.unwrap_or(0);
+            trades.extend((0..entries).filter_map(|_| Trade::read(&mut replies, names, ids)));
         }
         Ok(all)
     }
 }
 
-/// The id of the last entry of a piece that is full: there may be more.
-fn last_of_full(source: &Source, reply: View<'_>) -> Result<Option<Vec<u8>>, Fault> {
-    let Some(entries) = source.typed(reply, "XRANGE")? else { return Ok(None) };
-    let (mut count, mut last) = (0, None);
-    for entry in entries {
-        count += 1;
-        last = Some(entry);
+/// The id of the last entry of the next piece, if that is full: there may be more.
+fn last_of_full(replies: &mut Cursor<'_>, source: &Source) -> Result<Option<Vec<u8>>, Fault> {
+    let entries = replies.open(source, "XRANGE")?.unwrap_or(0);
+    if entries < ENTRIES_MAX {
+        replies.pass(entries);
+        return Ok(None);
     }
-    let id = last.filter(|_| count >= ENTRIES_MAX).and_then(|it| it.items().next());
-    Ok(id.and_then(View::bytes).map(<[u8]>::to_vec))
+    replies.pass(entries - 1);
+    let Some(Head::List(parts)) = replies.head() else { return Ok(None) };
+    let last = replies.text().map(<[u8]>::to_vec);
+    replies.pass(parts.saturating_sub(1));
+    Ok(last)
 }

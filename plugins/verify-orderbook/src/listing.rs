@@ -174,11 +174,12 @@ impl Listing {
             for template in [&place.keys.bids, &place.keys.asks] {
                 let keys = key_list(template, batch);
                 let books = place.source.each(&["ZRANGE", "0", "-1"], &keys, host)?;
-                for (at, reply) in books.iter().enumerate() {
+                let mut replies = books.cursor();
+                for at in 0..batch.len() {
                     let owner = u32::try_from(number * BOOKS + at).unwrap_or(NOBODY);
-                    let Some(members) = place.source.typed(reply, "ZRANGE")? else { continue };
-                    for id in members.filter_map(|it| it.bytes().map(|it| self.ids.id(it))) {
-                        let at = found.binary_search(&id).ok();
+                    for _ in 0..replies.open(place.source, "ZRANGE")?.unwrap_or(0) {
+                        let Some(id) = replies.text() else { continue };
+                        let at = found.binary_search(&self.ids.id(id)).ok();
                         if let Some(at) = at.filter(|at| owners[*at] == NOBODY) {
                             owners[at] = owner;
                         }

@@ -107,16 +107,10 @@ fn read<H: Host>(
     let mut order_keys = KeyList::default();
     let template = Template::of(&keys.order);
     let mut text = Vec::new();
-    for ((index, trades), (bids, asks)) in
-        batch.iter().zip(&trades).zip(bids.iter().zip(asks.iter()))
-    {
-        let mut side = |reply| -> Result<Option<Vec<Member>>, Fault> {
-            let Some(reply) = source.typed(reply, "ZRANGE")? else { return Ok(None) };
-            let mut all = Vec::new();
-            members(reply, &mut listing.ids, &mut all);
-            Ok(Some(all))
-        };
-        let (bids, asks) = (side(bids)?, side(asks)?);
+    let (mut bids, mut asks) = (bids.cursor(), asks.cursor());
+    for (index, trades) in batch.iter().zip(&trades) {
+        let bids = members(&mut bids, source, &mut listing.ids)?;
+        let asks = members(&mut asks, source, &mut listing.ids)?;
         let mut orders = listing.of(*index);
         let resting = bids.iter().chain(&asks).flatten().map(|it| it.id);
         let parties = trades.iter().flatten().flat_map(|it| [it.bid, it.ask]).flatten();
@@ -132,19 +126,15 @@ fn read<H: Host>(
     }
     let orders = source.each(&Order::command(fields), &order_keys, host)?;
     let after = source.each(&command, &metas, host)?;
-    let mut replies = orders.iter();
+    let (mut before, mut after, mut replies) = (before.cursor(), after.cursor(), orders.cursor());
     let mut readings = Vec::with_capacity(batch.len());
-    let metas = before.iter().zip(after.iter());
-    for ((index, (before, after)), (named, trades)) in
-        batch.iter().zip(metas).zip(named.into_iter().zip(trades))
-    {
-        let meta = Meta::read(source.typed(before, "HMGET")?);
+    for (index, (named, trades)) in batch.iter().zip(named.into_iter().zip(trades)) {
+        let meta = Meta::read(&mut before, source)?;
         let mut orders = Vec::with_capacity(named.orders.len());
         for id in named.orders {
-            let Some(reply) = replies.next() else { break };
-            orders.push(Order::read(id, source.typed(reply, "HMGET")?));
+            orders.push(Order::read(id, &mut replies, source)?);
         }
-        if meta != Meta::read(source.typed(after, "HMGET")?) {
+        if meta != Meta::read(&mut after, source)? {
             readings.push(None);
             continue;
         }

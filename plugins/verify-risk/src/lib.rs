@@ -289,21 +289,19 @@ impl Still for Check<'_> {
                 Some((named, source.each(&Order::command(fields), &keys, host)?))
             }
         };
-        let mut order_replies = orders.iter().flat_map(|(_, answers)| answers.iter());
+        let mut order_replies = orders.as_ref().map(|(_, answers)| answers.cursor());
+        let mut metas_before = before.cursor();
         let mut all: Vec<Recomputed<'_>> = Vec::new();
         let mut asked: BTreeSet<usize> = BTreeSet::new();
-        for (at, (meta, trades)) in before.iter().zip(&trades).enumerate() {
-            let meta = Meta::read(source.typed(meta, "HMGET")?);
-            let parties = match &orders {
-                None => Parties::Trades,
-                Some((named, _)) => {
-                    let mut own = Vec::new();
-                    for id in &named[at] {
-                        let Some(reply) = order_replies.next() else { break };
-                        own.push(Order::read(*id, source.typed(reply, "HMGET")?));
-                    }
-                    Parties::Orders(own)
+        for (at, trades) in trades.iter().enumerate() {
+            let meta = Meta::read(&mut metas_before, source)?;
+            let parties = match (&orders, &mut order_replies) {
+                (Some((named, _)), Some(replies)) => {
+                    let ids = named[at].iter();
+                    let own = ids.map(|id| Order::read(*id, replies, source));
+                    Parties::Orders(own.collect::<Result<_, _>>()?)
                 }
+                _ => Parties::Trades,
             };
             let mut findings = Findings::new(isins[at], keys, &self.ids);
             if meta.is_other {
@@ -337,8 +335,9 @@ impl Still for Check<'_> {
             stored.push(fields.into_iter().flatten().map(View::bytes).collect());
         }
         let mut judged = Vec::with_capacity(batch.len());
-        for (at, (it, after)) in all.into_iter().zip(after.iter()).enumerate() {
-            let stands = it.meta == Meta::read(source.typed(after, "HMGET")?);
+        let mut after = after.cursor();
+        for (at, it) in all.into_iter().enumerate() {
+            let stands = it.meta == Meta::read(&mut after, source)?;
             let own = stored.iter().map(|it| it.get(at).copied().flatten());
             judged.push(stands.then(|| compare(it, &asked, own, &self.accounts, self.input)));
         }

@@ -316,18 +316,17 @@ impl Still for Check<'_> {
         }
         let orders = source.each(&Order::command(fields), &order_keys, host)?;
         let after = source.each(&command, &metas, host)?;
-        let mut replies = orders.iter();
+        let (mut before, mut after) = (before.cursor(), after.cursor());
+        let mut replies = orders.cursor();
         let mut all = Vec::with_capacity(batch.len());
-        let read =
-            before.iter().zip(after.iter()).zip(infos.iter().zip(named.into_iter().zip(trades)));
-        for (isin, ((before, after), (info, (named, trades)))) in isins.iter().zip(read) {
-            let meta = Meta::read(source.typed(before, "HMGET")?);
+        let read = infos.iter().zip(named.into_iter().zip(trades));
+        for (isin, (info, (named, trades))) in isins.iter().zip(read) {
+            let meta = Meta::read(&mut before, source)?;
             let mut orders = Vec::with_capacity(named.len());
             for id in named {
-                let Some(reply) = replies.next() else { break };
-                orders.push(Order::read(id, source.typed(reply, "HMGET")?));
+                orders.push(Order::read(id, &mut replies, source)?);
             }
-            if meta != Meta::read(source.typed(after, "HMGET")?) {
+            if meta != Meta::read(&mut after, source)? {
                 all.push(None);
                 continue;
             }
