@@ -12,7 +12,7 @@ use crate::sample::corrupt_percent_max;
 use crate::{FINDINGS_MAX, Input, Mode, Output, TIMEOUT_MS};
 use baton_plugin::redis::{Compared, Difference, Holding};
 use baton_plugin::{Fault, Host, JsonSchema};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -33,7 +33,9 @@ const EXPIRING_MS: u64 = 5_000;
 const STUCK_LOOKS: u32 = 4;
 
 /// What is wrong with a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     /// On the left, and not on the right.
@@ -74,7 +76,7 @@ impl What {
 }
 
 /// A key that is not the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// Its database.
     pub database: u32,
@@ -312,20 +314,28 @@ pub(crate) fn conclude(input: &Input, suspects: Suspects, output: &mut Output) {
         };
         findings.push(Finding { database, key: shown(&key), what, left, right });
     }
-    findings.sort_by(|a, b| (a.what, a.database, &a.key).cmp(&(b.what, b.database, &b.key)));
-    output.truncated = findings.len() > FINDINGS_MAX;
-    findings.truncate(FINDINGS_MAX);
     output.findings = findings;
-    let wrong = output.missing + output.extra + output.different + output.expiry + output.unread;
-    output.verdict = if wrong == 0 { "pass" } else { "fail" }.into();
-    output.summary = summary(input, output);
+    close(output);
 }
 
-fn summary(input: &Input, output: &Output) -> String {
+/// Sorts and bounds what was found; says what it means.
+pub(crate) fn close(output: &mut Output) {
+    let findings = &mut output.findings;
+    findings.sort_by(|a, b| (a.what, a.database, &a.key).cmp(&(b.what, b.database, &b.key)));
+    // Slices overlap a little.
+    findings.dedup_by(|a, b| (a.what, a.database, &a.key) == (b.what, b.database, &b.key));
+    output.truncated |= findings.len() > FINDINGS_MAX;
+    findings.truncate(FINDINGS_MAX);
+    let wrong = output.missing + output.extra + output.different + output.expiry + output.unread;
+    output.verdict = if wrong == 0 { "pass" } else { "fail" }.into();
+    output.summary = summary(output);
+}
+
+fn summary(output: &Output) -> String {
     let Output { missing, extra, different, expiry, unread, unsettled, keys, .. } = output;
     let right = output.right.as_deref().unwrap_or("the fingerprint");
     let mut text = match output.verdict.as_str() {
-        "pass" if input.mode == Mode::Sample => format!(
+        "pass" if output.corrupt_percent_max > 0.0 => format!(
             "{keys} keys drawn, all the same: with 95 % confidence less than {:.2} % of the data differ",
             output.corrupt_percent_max
         ),

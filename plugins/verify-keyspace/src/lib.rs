@@ -9,6 +9,7 @@
 
 mod fingerprint;
 mod judge;
+mod merge;
 mod nodes;
 mod pace;
 mod sample;
@@ -62,6 +63,16 @@ pub struct Input {
     /// Between two rounds, ms, at first; it doubles.
     #[serde(default = "settle_ms")]
     pub settle_ms: u32,
+    /// The key space in so many slices, a power of two, 1024 at most: each can be compared
+    /// by an attempt of its own, so that a crash costs the slice that was under way.
+    #[serde(default = "one")]
+    pub slices: u32,
+    /// Which of them, from 0.
+    #[serde(default)]
+    pub slice: u32,
+    /// In mode `merge`: what the slices gave.
+    #[serde(default)]
+    pub parts: Vec<Output>,
     /// A fingerprint that `mode = "fingerprint"` gave earlier: `left` is held against it
     /// instead of against another node.
     pub against: Option<Fingerprint>,
@@ -78,6 +89,12 @@ pub enum Mode {
     Sample,
     /// Nothing: a fingerprint of `left` is taken.
     Fingerprint,
+    /// Nothing: the outputs of all slices become one.
+    Merge,
+}
+
+fn one() -> u32 {
+    1
 }
 
 fn all() -> String {
@@ -105,7 +122,8 @@ fn settle_ms() -> u32 {
 }
 
 /// The verdict.
-#[derive(Debug, Default, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Output {
     /// `pass` or `fail`.
     pub verdict: String,
@@ -186,6 +204,9 @@ impl Plugin for VerifyKeyspace {
     }
 
     fn run<H: Host>(input: Input, host: &mut H) -> Result<Output, Fault> {
+        if input.mode == Mode::Merge {
+            return merge::merge(input.parts);
+        }
         let begun = host.now_ms();
         let sides = nodes::find(&input, host)?;
         let mut output = Output {
@@ -206,7 +227,7 @@ impl Plugin for VerifyKeyspace {
             let mut suspects = judge::Suspects::default();
             output.keys = match input.mode {
                 Mode::Sample => sample::compare(&input, &sides, right, &mut suspects, host)?,
-                Mode::Full | Mode::Fingerprint => {
+                Mode::Full | Mode::Fingerprint | Mode::Merge => {
                     walk::compare(&input, &sides, right, &mut suspects, host)?
                 }
             };

@@ -293,3 +293,22 @@ fn who_is_to_be_compared_is_found_or_missed_in_words() {
     let pattern = json!({ "cluster": "bondx", "mode": "sample", "pattern": "a*" });
     assert_eq!(run(pattern, &mut cluster()), "bad-input");
 }
+
+#[test]
+fn the_slices_become_one_verdict() {
+    let (clean, _) = full(&[&[]], json!({}));
+    let (broken, _) = full(&[&[("a", held("1"), None), ("b", held("1"), held("2"))]], json!({}));
+    let merged = |parts: Vec<Output>| {
+        let input = json!({ "cluster": "bondx", "mode": "merge", "parts": parts });
+        VerifyKeyspace::run(serde_json::from_value(input).expect("an input"), &mut cluster())
+    };
+    let all = merged(vec![clean.clone(), clean.clone()]).expect("a verdict");
+    assert_eq!((all.verdict.as_str(), all.keys), ("pass", 200));
+    let all = merged(vec![clean.clone(), broken.clone(), clean.clone()]).expect("a verdict");
+    assert_eq!((all.verdict.as_str(), all.keys, all.missing, all.different), ("fail", 300, 1, 1));
+    assert_eq!(all.table.expect("a table").rows.len(), 2);
+    assert_eq!(merged(vec![broken]).expect("a verdict").missing, 1);
+    assert!(merged(vec![]).is_err());
+    let other = Output { left: "127.0.0.1:7009".into(), ..clean.clone() };
+    assert_eq!(merged(vec![clean, other]).expect_err("two masters").code, "other-nodes");
+}
