@@ -165,7 +165,7 @@ fn home(root: &Path, lab: &Lab, plugin: &str) -> Result<Home> {
         fs::copy(workflow, folder.join("workflows/verify-keyspace.toml"))?;
     }
     let configuration = format!(
-        "[paths]\ndata = \"data\"\nplugins = \"plugins\"\nworkflows = \"workflows\"\n\n[http]\nlisten = \"127.0.0.1:0\"\n\n{}",
+        "[paths]\ndata = \"data\"\nplugins = \"plugins\"\nworkflows = \"workflows\"\n\n[server]\nbind = \"127.0.0.1:0\"\n\n{}",
         lab.cluster_toml("bondx", "lead")
     );
     fs::write(folder.join("baton.toml"), configuration)?;
