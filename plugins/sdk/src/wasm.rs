@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "the generated entry points are C functions")]
 #![allow(unused_qualifications, clippy::pedantic, reason = "generated code")]
 
-use crate::redis::{ErrorKind, Node, RedisError, Request, Value};
+use crate::redis::{Divergence, ErrorKind, Node, RedisError, Request, StreamPlace, Value};
 use crate::{
     CallError, Cluster, Done, Fault, FaultKind, Host, Level, Member, MemberKind, Mode, Plugin,
     Sample,
@@ -62,6 +62,24 @@ impl Host for Doors {
     fn lineage(&mut self, cluster: &str) -> Result<Vec<Sample>, RedisError> {
         let samples = redis::lineage(cluster).map_err(error)?;
         Ok(samples.into_iter().map(sample).collect())
+    }
+
+    fn divergence(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        replid: &str,
+        place: StreamPlace,
+        timeout_ms: u32,
+    ) -> Result<Divergence, RedisError> {
+        let place = redis::StreamPlace {
+            offset: place.offset,
+            database: place.database,
+            transaction: place.transaction,
+        };
+        redis::divergence(cluster, address, replid, place, timeout_ms)
+            .map(divergence)
+            .map_err(error)
     }
 
     fn call(
@@ -220,6 +238,43 @@ fn sample(it: redis::Sample) -> Sample {
         second_offset: it.second_offset,
         offset: it.offset,
         keys: it.keys,
+    }
+}
+
+fn divergence(it: redis::Divergence) -> Divergence {
+    use crate::redis::{Streamed, Stretch, Unreadable};
+    match it {
+        redis::Divergence::Read(it) => Divergence::Read(Stretch {
+            end: it.end,
+            writes: it
+                .writes
+                .into_iter()
+                .map(|it| Streamed {
+                    offset: it.offset,
+                    size: it.size,
+                    database: it.database,
+                    transaction: it.transaction,
+                    name: it.name,
+                    keys: it.keys,
+                    whole: it.whole,
+                    text: it.text,
+                })
+                .collect(),
+            idle_bytes: it.idle_bytes,
+            next: it.next.map(|it| StreamPlace {
+                offset: it.offset,
+                database: it.database,
+                transaction: it.transaction,
+            }),
+        }),
+        redis::Divergence::Unreadable((why, message)) => {
+            let why = match why {
+                redis::Unreadable::AnotherHistory => Unreadable::AnotherHistory,
+                redis::Unreadable::Overwritten => Unreadable::Overwritten,
+                redis::Unreadable::Refused => Unreadable::Refused,
+            };
+            Divergence::Unreadable(why, message)
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) const OFFERED: &[(&str, &[&str])] = &[
     ("log", &["write"]),
     ("probe", &["look"]),
     ("progress", &["report"]),
-    ("redis", &["call", "describe-cluster", "lineage"]),
+    ("redis", &["call", "describe-cluster", "divergence", "lineage"]),
     ("types", &[]),
 ];
 const PACKAGE: &str = "baton:plugin";

@@ -4,10 +4,12 @@ mod command;
 mod error;
 mod info;
 mod role;
+mod stream;
 mod value;
 
 pub use command::{Command, Request};
 pub use error::{ErrorKind, RedisError};
 pub use info::Info;
 pub use role::Role;
+pub use stream::{Divergence, StreamPlace, Streamed, Stretch, Unreadable};
 pub use value::{Malformed, Node, Value};

@@ -5,7 +5,7 @@ use super::heard;
 use crate::exec::Output;
 use crate::http;
 use crate::probe::Finding;
-use crate::redis::{RedisError, Request, Value};
+use crate::redis::{Divergence, RedisError, Request, StreamPlace, Value};
 use crate::{CallError, Cluster, Context, Done, Fault, FaultKind, Host, Level, Plugin, Sample};
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -256,6 +256,19 @@ impl Host for Tape {
     fn lineage(&mut self, cluster: &str) -> Result<Vec<Sample>, RedisError> {
         let digest = Asking::of("redis.lineage").text(cluster).digest();
         heard::samples(self.heard("redis.lineage", &digest, &cluster)).expect(BROKEN)
+    }
+
+    fn divergence(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        replid: &str,
+        place: StreamPlace,
+        timeout_ms: u32,
+    ) -> Result<Divergence, RedisError> {
+        let digest = digest::divergence(cluster, address, replid, place, timeout_ms);
+        let asked = format!("{address}> the stream from {}", place.offset);
+        heard::divergence(self.heard("redis.divergence", &digest, &asked)).expect(BROKEN)
     }
 
     fn call(

@@ -1,4 +1,4 @@
-//! `redis.describe-cluster`, `redis.lineage`, `redis.call`.
+//! `redis.describe-cluster`, `redis.lineage`, `redis.divergence`, `redis.call`.
 
 use std::time::Duration;
 
@@ -8,12 +8,13 @@ use futures::future::join_all;
 use super::grant::{self, Asker, Pipeline};
 use super::send::{Sending, changing, send};
 use super::table::name_of;
-use super::{Known, Mode, View, secret};
+use super::{Known, Mode, View, divergence, secret};
 use crate::guest::wit::redis::{
-    self, Error, ErrorKind, Host, Member, MemberKind, Reply, Request, Sample,
+    self, Divergence, Error, ErrorKind, Host, Member, MemberKind, Reply, Request, Sample,
+    StreamPlace,
 };
 use crate::limits;
-use crate::tape::{Asked, Divergence, Turn};
+use crate::tape::{Asked, Divergence as Departure, Turn};
 use crate::text::tame;
 use crate::trap::Stop;
 
@@ -41,6 +42,23 @@ impl Host for View<'_> {
         };
         let samples = self.samples(&cluster);
         Ok(self.caller.tell(live, samples))
+    }
+
+    async fn divergence(
+        &mut self,
+        cluster: String,
+        address: String,
+        replid: String,
+        place: StreamPlace,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Outcome<Divergence>> {
+        let asked = || divergence::asked(&cluster, &address, &replid, place, timeout_ms);
+        let live = match self.caller.ask(asked)? {
+            Turn::Heard(then) => return Ok(then),
+            Turn::Live(live) => live,
+        };
+        let told = self.diverged(&cluster, &address, &replid, place, timeout_ms).await;
+        Ok(self.caller.tell(live, told))
     }
 
     async fn call(
@@ -113,6 +131,24 @@ impl View<'_> {
         Ok(samples)
     }
 
+    async fn diverged(
+        &self,
+        cluster: &str,
+        address: &str,
+        replid: &str,
+        place: StreamPlace,
+        timeout_ms: u32,
+    ) -> Outcome<Divergence> {
+        let known = self.known(cluster)?;
+        let asker = Asker {
+            step: &self.caller.context.step,
+            cluster: &known.cluster,
+            grants: &self.grants(cluster),
+        };
+        asker.stream(address)?;
+        divergence::read(&known, address, replid, place, within(timeout_ms)).await
+    }
+
     async fn send(
         &mut self,
         cluster: &str,
@@ -129,12 +165,11 @@ impl View<'_> {
             (Err(refusal), [call, ..]) => {
                 let now = format!("it is refused: {}", refusal.message);
                 return Err(
-                    Stop::from(Divergence::in_flight(call.index, &call.request, &now)).into()
+                    Stop::from(Departure::in_flight(call.index, &call.request, &now)).into()
                 );
             }
         };
-        let time =
-            Duration::from_millis(u64::from(timeout_ms.clamp(1, limits::CALL_TIMEOUT_MS_MAX)));
+        let time = within(timeout_ms);
         let sendings = numbered(pipelines, first);
         same_as_cut(&sendings, cut)?;
         if sendings.iter().any(|sending| !sending.calls.is_empty()) {
@@ -198,6 +233,11 @@ impl View<'_> {
     }
 }
 
+/// How long a call may take that a guest gives so many ms.
+fn within(timeout_ms: u32) -> Duration {
+    Duration::from_millis(u64::from(timeout_ms.clamp(1, limits::CALL_TIMEOUT_MS_MAX)))
+}
+
 /// All of a call, for the tape.
 fn asked(cluster: &str, requests: &[Request], timeout_ms: u32) -> Asked {
     let mut asking = Asked::of("redis.call").text(cluster).number(timeout_ms.into());
@@ -240,7 +280,7 @@ fn same_as_cut(sendings: &[Sending], cut: &[Call]) -> Result<(), Stop> {
             let now = now.map_or("the plugin does not ask for it".to_owned(), |now| {
                 format!("the plugin asked for {}", now.request)
             });
-            return Err(Divergence::in_flight(call.index, &call.request, &now).into());
+            return Err(Departure::in_flight(call.index, &call.request, &now).into());
         }
     }
     Ok(())

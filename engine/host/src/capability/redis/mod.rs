@@ -10,6 +10,7 @@
 mod class;
 mod cluster;
 mod connection;
+mod divergence;
 mod glob;
 mod grant;
 mod hint;

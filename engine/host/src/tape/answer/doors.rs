@@ -54,7 +54,7 @@ impl Answer for Response {
         Ok(Self {
             status: number(json, "status")?,
             headers: headers.iter().map(header).collect::<Result<_, _>>()?,
-            body: bytes(json, "body")?,
+            body: bytes(&json["body"])?,
         })
     }
 }
@@ -77,8 +77,8 @@ impl Answer for Output {
         Ok(Self {
             exit: maybe("exit")?,
             signal: maybe("signal")?,
-            stdout: bytes(json, "stdout")?,
-            stderr: bytes(json, "stderr")?,
+            stdout: bytes(&json["stdout"])?,
+            stderr: bytes(&json["stderr"])?,
             left_out: u64::from_json(&json["left_out"])?,
         })
     }
@@ -103,13 +103,13 @@ fn number<T: TryFrom<i64>>(json: &Json, key: &str) -> Result<T, String> {
     number.ok_or_else(|| expected(&format!("a number as `{key}`"), json))
 }
 
-fn bytes(json: &Json, key: &str) -> Result<Vec<u8>, String> {
-    let value = &json[key];
+/// Text where it is UTF-8, else `{"base64": …}`.
+pub(super) fn bytes(value: &Json) -> Result<Vec<u8>, String> {
     if let Some(text) = value.as_str() {
         return Ok(text.as_bytes().to_vec());
     }
     match only(value)? {
         ("base64", Json::String(text)) => STANDARD.decode(text).map_err(|error| error.to_string()),
-        _ => Err(expected(&format!("bytes as `{key}`"), json)),
+        _ => Err(expected("bytes", value)),
     }
 }
