@@ -9,7 +9,7 @@
 
 mod tally;
 
-use baton_plugin::redis::{Command, Divergence, Info, Request, StreamPlace, Unreadable};
+use baton_plugin::redis::{Command, Info, Request, StreamPlace, StreamReading, Unreadable};
 use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Mode, Plugin, Sample, Table};
 use baton_topology::{Look, Node, Scope, gate_question, is_fence, look, read_gate, same_address};
 use serde::{Deserialize, Serialize};
@@ -139,7 +139,8 @@ impl Plugin for LostWrites {
             .describe_cluster(&input.cluster)
             .map_err(|error| Fault::from_redis("cannot look up the cluster", &error))?;
         if cluster.mode == Mode::Observe {
-            let why = format!("cluster {} is in mode observe: its stream is not read", cluster.name);
+            let why =
+                format!("cluster {} is in mode observe: its stream is not read", cluster.name);
             return Err(Fault::permanent("observe-mode", why));
         }
         let seen = look(&cluster, Scope::Everyone, TIMEOUT_MS, host)?;
@@ -206,9 +207,7 @@ fn parting(node: &Node, successor: &Node, samples: &[Sample]) -> Option<Parting>
         .filter(|it| it.master && Some(&it.replid2) == node.replid.as_ref())
         .filter(|it| it.second_offset >= 1 && !same_address(&it.address, &node.address))
         .max_by_key(|it| it.at_ms);
-    promoted
-        .map(|it| Parting { replid: it.replid2.clone(), offset: it.second_offset })
-        .or(own)
+    promoted.map(|it| Parting { replid: it.replid2.clone(), offset: it.second_offset }).or(own)
 }
 
 /// Why the node's stream is not the one that is looked for.
@@ -277,8 +276,8 @@ fn read<H: Host>(
             .divergence(&cluster.name, address, &parting.replid, place, READ_MS)
             .map_err(|error| Fault::from_redis("cannot read the replication stream", &error))?;
         let stretch = match told {
-            Divergence::Read(stretch) => stretch,
-            Divergence::Unreadable(why, found) => return Ok(Err((why, found))),
+            StreamReading::Read(stretch) => stretch,
+            StreamReading::Unreadable(why, found) => return Ok(Err((why, found))),
         };
         tally.take(&stretch);
         let Some(next) = stretch.next else { return Ok(Ok(tally)) };
@@ -293,18 +292,11 @@ fn read<H: Host>(
     }
 }
 
-fn read_output(
-    tally: Tally,
-    node: &Node,
-    parting: &Parting,
-    only_database: Option<u32>,
-) -> Output {
+fn read_output(tally: Tally, node: &Node, parting: &Parting, only_database: Option<u32>) -> Output {
     let lost = (tally.end - (parting.offset - 1)).max(0);
     let address = &node.address;
     let why = match tally.stopped_at {
-        None => format!(
-            "{address} wrote {lost} bytes that nobody else got, read from its backlog"
-        ),
+        None => format!("{address} wrote {lost} bytes that nobody else got, read from its backlog"),
         Some(offset) => format!(
             "{address} wrote {lost} bytes that nobody else got; only what stands before offset {offset} was read (raise `writes_max` of the step)"
         ),

@@ -70,7 +70,9 @@ impl Tally {
 
     /// Nothing was read; `least` is the loss in bytes and whether that is exact.
     pub(crate) fn gone(self, least: Option<(i64, bool)>, why: &str) -> Output {
-        let reason = format!("{why}. What differs is in the comparison of `salvage`, which may lack keys and holds what was written since");
+        let reason = format!(
+            "{why}. What differs is in the comparison of `salvage`, which may lack keys and holds what was written since"
+        );
         let output = self.output(least, None, reason);
         let declared = match least {
             Some((bytes, true)) => format!("{bytes} bytes; which writes is no longer known"),

@@ -47,11 +47,11 @@ fn write(offset: i64, database: Option<u32>, text: &str) -> Streamed {
     }
 }
 
-fn stretch(writes: Vec<Streamed>, next: Option<StreamPlace>) -> Divergence {
-    Divergence::Read(Stretch { end: 1150, writes, idle_bytes: 30, next })
+fn stretch(writes: Vec<Streamed>, next: Option<StreamPlace>) -> StreamReading {
+    StreamReading::Read(Stretch { end: 1150, writes, idle_bytes: 30, next })
 }
 
-fn host(sim: &Sim, divergences: Vec<Divergence>) -> FakeCluster<Sim> {
+fn host(sim: &Sim, divergences: Vec<StreamReading>) -> FakeCluster<Sim> {
     let mut host = sim.host();
     host.divergences = divergences.into();
     host
@@ -119,7 +119,8 @@ fn a_bound_makes_the_list_partial_and_the_bytes_stay_exact() {
 #[test]
 fn more_keys_than_fit_are_counted_and_the_output_stays_small() {
     let sim = parted();
-    let writes = (0..5_000).map(|at| write(1001, None, &format!("SET {} {at}", "k".repeat(at / 5))));
+    let writes =
+        (0..5_000).map(|at| write(1001, None, &format!("SET {} {at}", "k".repeat(at / 5))));
     let mut host = host(&sim, vec![stretch(writes.collect(), None)]);
     let output = LostWrites::run(input(), &mut host).unwrap();
     assert_eq!((output.writes, output.keys_total), (5_000, 1_000));
@@ -142,7 +143,7 @@ fn nothing_is_read_unless_the_node_is_fenced_and_no_sentinels_master() {
 #[test]
 fn a_backlog_that_is_too_short_leaves_the_bytes() {
     let sim = parted();
-    let short = Divergence::Unreadable(Unreadable::Overwritten, "it begins at 1100".into());
+    let short = StreamReading::Unreadable(Unreadable::Overwritten, "it begins at 1100".into());
     let output = LostWrites::run(input(), &mut host(&sim, vec![short])).unwrap();
     assert_eq!((output.evidence, output.lost_bytes), (Evidence::Gone, Some(150)));
     assert!(output.exact && output.reason.contains("it begins at 1100"), "{}", output.reason);

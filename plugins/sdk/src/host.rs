@@ -4,7 +4,7 @@ use crate::CallError;
 use crate::exec::Output;
 use crate::http;
 use crate::probe::Finding;
-use crate::redis::{Divergence, RedisError, Request, StreamPlace, Value};
+use crate::redis::{RedisError, Request, StreamPlace, StreamReading, Value};
 
 /// How loud a log line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +185,7 @@ pub trait Host {
         replid: &str,
         place: StreamPlace,
         timeout_ms: u32,
-    ) -> Result<Divergence, RedisError>;
+    ) -> Result<StreamReading, RedisError>;
 
     /// Sends to many members at once and waits for all, at most `timeout_ms` each,
     /// connecting included. Results stand in the order of the requests, replies in

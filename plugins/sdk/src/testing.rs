@@ -16,7 +16,7 @@ pub use tape::{BadTape, End, Tape};
 use crate::exec::Output;
 use crate::http;
 use crate::probe::Finding;
-use crate::redis::{Divergence, ErrorKind, RedisError, Request, StreamPlace, Value};
+use crate::redis::{ErrorKind, RedisError, Request, StreamPlace, StreamReading, Value};
 use crate::{CallError, Cluster, Context, Host, Level, Member, MemberKind, Mode, Sample};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -77,7 +77,7 @@ pub struct FakeCluster<R = Script> {
     /// What `lineage` gives.
     pub samples: Vec<Sample>,
     /// What `divergence` gives, in turn; after the last one nobody answers.
-    pub divergences: VecDeque<Divergence>,
+    pub divergences: VecDeque<StreamReading>,
     /// Commands sent, as `address COMMAND words`.
     pub sent: Vec<String>,
     /// Log lines.
@@ -256,7 +256,7 @@ impl<R: Responder> Host for FakeCluster<R> {
         replid: &str,
         place: StreamPlace,
         _timeout_ms: u32,
-    ) -> Result<Divergence, RedisError> {
+    ) -> Result<StreamReading, RedisError> {
         self.describe_cluster(cluster)?;
         self.note(format!("{address} stream of {replid} from {}", place.offset));
         let silent = || RedisError::new(ErrorKind::TimedOut, format!("{address} says nothing"));

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "the generated entry points are C functions")]
 #![allow(unused_qualifications, clippy::pedantic, reason = "generated code")]
 
-use crate::redis::{Divergence, ErrorKind, Node, RedisError, Request, StreamPlace, Value};
+use crate::redis::{ErrorKind, Node, RedisError, Request, StreamPlace, StreamReading, Value};
 use crate::{
     CallError, Cluster, Done, Fault, FaultKind, Host, Level, Member, MemberKind, Mode, Plugin,
     Sample,
@@ -71,7 +71,7 @@ impl Host for Doors {
         replid: &str,
         place: StreamPlace,
         timeout_ms: u32,
-    ) -> Result<Divergence, RedisError> {
+    ) -> Result<StreamReading, RedisError> {
         let place = redis::StreamPlace {
             offset: place.offset,
             database: place.database,
@@ -241,10 +241,10 @@ fn sample(it: redis::Sample) -> Sample {
     }
 }
 
-fn divergence(it: redis::Divergence) -> Divergence {
+fn divergence(it: redis::StreamReading) -> StreamReading {
     use crate::redis::{Streamed, Stretch, Unreadable};
     match it {
-        redis::Divergence::Read(it) => Divergence::Read(Stretch {
+        redis::StreamReading::Read(it) => StreamReading::Read(Stretch {
             end: it.end,
             writes: it
                 .writes
@@ -267,13 +267,13 @@ fn divergence(it: redis::Divergence) -> Divergence {
                 transaction: it.transaction,
             }),
         }),
-        redis::Divergence::Unreadable((why, message)) => {
+        redis::StreamReading::Unreadable((why, message)) => {
             let why = match why {
                 redis::Unreadable::AnotherHistory => Unreadable::AnotherHistory,
                 redis::Unreadable::Overwritten => Unreadable::Overwritten,
                 redis::Unreadable::Refused => Unreadable::Refused,
             };
-            Divergence::Unreadable(why, message)
+            StreamReading::Unreadable(why, message)
         }
     }
 }

@@ -11,5 +11,5 @@ pub use command::{Command, Request};
 pub use error::{ErrorKind, RedisError};
 pub use info::Info;
 pub use role::Role;
-pub use stream::{Divergence, StreamPlace, Streamed, Stretch, Unreadable};
+pub use stream::{StreamPlace, StreamReading, Streamed, Stretch, Unreadable};
 pub use value::{Malformed, Node, Value};

@@ -80,7 +80,7 @@ impl Unreadable {
 
 /// What a reading of a stream gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Divergence {
+pub enum StreamReading {
     /// This part of it.
     Read(Stretch),
     /// Why not, and in words what was found.

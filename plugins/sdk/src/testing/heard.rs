@@ -4,7 +4,7 @@ use crate::exec::Output;
 use crate::http::Response;
 use crate::probe::Finding;
 use crate::redis::{
-    Divergence, ErrorKind, Node, RedisError, StreamPlace, Streamed, Stretch, Unreadable, Value,
+    ErrorKind, Node, RedisError, StreamPlace, StreamReading, Streamed, Stretch, Unreadable, Value,
 };
 use crate::{CallError, Cluster, Member, MemberKind, Mode, Sample};
 use base64::Engine as _;
@@ -80,11 +80,11 @@ pub(super) fn samples(answer: &Json) -> Result<Result<Vec<Sample>, RedisError>, 
     result(answer, |samples| list(samples, sample))
 }
 
-pub(super) fn divergence(answer: &Json) -> Result<Result<Divergence, RedisError>, String> {
+pub(super) fn divergence(answer: &Json) -> Result<Result<StreamReading, RedisError>, String> {
     result(answer, |json| {
         if let Some(json) = json.get("read") {
             let next = &json["next"];
-            return Ok(Divergence::Read(Stretch {
+            return Ok(StreamReading::Read(Stretch {
                 end: number(json, "end")?,
                 writes: list(&json["writes"], streamed)?,
                 idle_bytes: number(json, "idle_bytes")?,
@@ -94,7 +94,7 @@ pub(super) fn divergence(answer: &Json) -> Result<Result<Divergence, RedisError>
         let it = &json["unreadable"];
         let why = Unreadable::ALL.into_iter().find(|why| it["why"] == why.code());
         let why = why.ok_or_else(|| expected("`read` or `unreadable`", json))?;
-        Ok(Divergence::Unreadable(why, text(it, "message")?))
+        Ok(StreamReading::Unreadable(why, text(it, "message")?))
     })
 }
 
@@ -280,7 +280,7 @@ mod tests {
             "name": "SET", "keys": ["a", { "base64": "/w==" }], "whole": true, "text": "SET a 1" });
         let answer = json!({ "ok": { "read": { "end": 40, "writes": [write], "idle_bytes": 14,
             "next": { "offset": 37, "database": 3, "transaction": null } } } });
-        let Ok(Divergence::Read(stretch)) = divergence(&answer).unwrap() else {
+        let Ok(StreamReading::Read(stretch)) = divergence(&answer).unwrap() else {
             panic!("it was read");
         };
         assert_eq!((stretch.end, stretch.idle_bytes), (40, 14));
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(stretch.next.map(|it| (it.offset, it.database)), Some((37, Some(3))));
         let answer =
             json!({ "ok": { "unreadable": { "why": "overwritten", "message": "too late" } } });
-        let expected = Divergence::Unreadable(Unreadable::Overwritten, "too late".into());
+        let expected = StreamReading::Unreadable(Unreadable::Overwritten, "too late".into());
         assert_eq!(divergence(&answer), Ok(Ok(expected)));
         assert!(divergence(&json!({ "ok": { "unreadable": { "why": "bored" } } })).is_err());
     }

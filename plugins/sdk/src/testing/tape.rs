@@ -5,7 +5,7 @@ use super::heard;
 use crate::exec::Output;
 use crate::http;
 use crate::probe::Finding;
-use crate::redis::{Divergence, RedisError, Request, StreamPlace, Value};
+use crate::redis::{RedisError, Request, StreamPlace, StreamReading, Value};
 use crate::{CallError, Cluster, Context, Done, Fault, FaultKind, Host, Level, Plugin, Sample};
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -265,7 +265,7 @@ impl Host for Tape {
         replid: &str,
         place: StreamPlace,
         timeout_ms: u32,
-    ) -> Result<Divergence, RedisError> {
+    ) -> Result<StreamReading, RedisError> {
         let digest = digest::divergence(cluster, address, replid, place, timeout_ms);
         let asked = format!("{address}> the stream from {}", place.offset);
         heard::divergence(self.heard("redis.divergence", &digest, &asked)).expect(BROKEN)

@@ -20,7 +20,7 @@ use super::resp::{Broken, encode};
 use super::secret;
 use super::table::name_of;
 use crate::guest::wit::redis::{
-    Divergence, Error, ErrorKind, MemberKind, Node, StreamPlace, Streamed, Stretch, Unreadable,
+    Error, ErrorKind, MemberKind, Node, StreamPlace, StreamReading, Streamed, Stretch, Unreadable,
 };
 use crate::limits;
 use crate::tape::Asked;
@@ -57,12 +57,11 @@ pub(super) async fn read(
     replid: &str,
     place: StreamPlace,
     time: Duration,
-) -> Result<Divergence, Error> {
+) -> Result<StreamReading, Error> {
     let deadline = Instant::now() + time;
     crash::point(Point::ReadBefore);
     // In RESP2: what follows PSYNC is in neither.
-    let mut connection =
-        Connection::open_as(known, address, MemberKind::Data, 2, deadline).await?;
+    let mut connection = Connection::open_as(known, address, MemberKind::Data, 2, deadline).await?;
     let reply = timeout_at(deadline, connection.ask(&["INFO", "replication"]))
         .await
         .unwrap_or_else(|_| Err(silent(address, "INFO replication")))?;
@@ -71,12 +70,12 @@ pub(super) async fn read(
         Err(text) => return refused(address, "INFO replication", &text, "info"),
     };
     if let Some((why, found)) = standing.lacks(address, replid, place.offset) {
-        return Ok(Divergence::Unreadable((why, found)));
+        return Ok(StreamReading::Unreadable((why, found)));
     }
     let end = standing.offset;
     if place.offset > end {
         let nothing = Stretch { end, writes: Vec::new(), idle_bytes: 0, next: None };
-        return Ok(Divergence::Read(nothing));
+        return Ok(StreamReading::Read(nothing));
     }
     let (stream, buffer) = connection.into_stream();
     let mut source = Source { stream, buffer, at: 0, taken: 0 };
@@ -95,7 +94,7 @@ pub(super) async fn read(
     drop(source);
     crash::point(Point::ReadAfter);
     match read {
-        Ok(stretch) => Ok(Divergence::Read(stretch)),
+        Ok(stretch) => Ok(StreamReading::Read(stretch)),
         Err(answer) => refused(address, "PSYNC", &answer, "psync"),
     }
 }
@@ -106,7 +105,7 @@ fn follows(answer: &str) -> bool {
 }
 
 /// The answer to a command that should have done.
-fn refused(address: &str, what: &str, answer: &str, word: &str) -> Result<Divergence, Error> {
+fn refused(address: &str, what: &str, answer: &str, word: &str) -> Result<StreamReading, Error> {
     let shown = tame(answer, limits::OUTCOME_TEXT_BYTES_MAX);
     if ["-NOAUTH", "-NOPERM"].iter().any(|refusal| answer.starts_with(refusal)) {
         return Err(Error {
@@ -123,7 +122,7 @@ fn refused(address: &str, what: &str, answer: &str, word: &str) -> Result<Diverg
         ""
     };
     let found = format!("{address} answers {what} with {shown}{more}");
-    Ok(Divergence::Unreadable((Unreadable::Refused, found)))
+    Ok(StreamReading::Unreadable((Unreadable::Refused, found)))
 }
 
 /// What a node says of its stream.
@@ -153,10 +152,8 @@ impl Standing {
         let number = |name: &str| field(name).and_then(|value| value.parse::<i64>().ok());
         let of = || {
             let active = number("repl_backlog_active")? == 1;
-            let backlog = (
-                number("repl_backlog_first_byte_offset")?,
-                number("repl_backlog_histlen")?,
-            );
+            let backlog =
+                (number("repl_backlog_first_byte_offset")?, number("repl_backlog_histlen")?);
             Some(Self {
                 master: field("role")? == "master",
                 replid: field("master_replid")?.to_owned(),
@@ -256,7 +253,8 @@ impl Source {
                 idle if IDLE.contains(&idle) => {}
                 _ => {
                     let write = streamed(address, here, name, &command);
-                    told += write.text.len() + write.keys.iter().flatten().map(Vec::len).sum::<usize>();
+                    told +=
+                        write.text.len() + write.keys.iter().flatten().map(Vec::len).sum::<usize>();
                     writes.push(write);
                     is_idle = false;
                 }

@@ -10,11 +10,11 @@ use super::send::{Sending, changing, send};
 use super::table::name_of;
 use super::{Known, Mode, View, divergence, secret};
 use crate::guest::wit::redis::{
-    self, Divergence, Error, ErrorKind, Host, Member, MemberKind, Reply, Request, Sample,
-    StreamPlace,
+    self, Error, ErrorKind, Host, Member, MemberKind, Reply, Request, Sample, StreamPlace,
+    StreamReading,
 };
 use crate::limits;
-use crate::tape::{Asked, Divergence as Departure, Turn};
+use crate::tape::{Asked, Divergence, Turn};
 use crate::text::tame;
 use crate::trap::Stop;
 
@@ -51,7 +51,7 @@ impl Host for View<'_> {
         replid: String,
         place: StreamPlace,
         timeout_ms: u32,
-    ) -> wasmtime::Result<Outcome<Divergence>> {
+    ) -> wasmtime::Result<Outcome<StreamReading>> {
         let asked = || divergence::asked(&cluster, &address, &replid, place, timeout_ms);
         let live = match self.caller.ask(asked)? {
             Turn::Heard(then) => return Ok(then),
@@ -138,7 +138,7 @@ impl View<'_> {
         replid: &str,
         place: StreamPlace,
         timeout_ms: u32,
-    ) -> Outcome<Divergence> {
+    ) -> Outcome<StreamReading> {
         let known = self.known(cluster)?;
         let asker = Asker {
             step: &self.caller.context.step,
@@ -165,7 +165,7 @@ impl View<'_> {
             (Err(refusal), [call, ..]) => {
                 let now = format!("it is refused: {}", refusal.message);
                 return Err(
-                    Stop::from(Departure::in_flight(call.index, &call.request, &now)).into()
+                    Stop::from(Divergence::in_flight(call.index, &call.request, &now)).into()
                 );
             }
         };
@@ -280,7 +280,7 @@ fn same_as_cut(sendings: &[Sending], cut: &[Call]) -> Result<(), Stop> {
             let now = now.map_or("the plugin does not ask for it".to_owned(), |now| {
                 format!("the plugin asked for {}", now.request)
             });
-            return Err(Departure::in_flight(call.index, &call.request, &now).into());
+            return Err(Divergence::in_flight(call.index, &call.request, &now).into());
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::doors::bytes;
 use super::{Answer, Words, bytes_to_json, expected, name, named, only, text};
-use crate::guest::wit::redis::{Divergence, StreamPlace, Streamed, Stretch, Unreadable};
+use crate::guest::wit::redis::{StreamPlace, StreamReading, Streamed, Stretch, Unreadable};
 
 const REASONS: Words<Unreadable> = &[
     (Unreadable::AnotherHistory, "another-history"),
@@ -13,7 +13,7 @@ const REASONS: Words<Unreadable> = &[
     (Unreadable::Refused, "refused"),
 ];
 
-impl Answer for Divergence {
+impl Answer for StreamReading {
     fn to_json(&self) -> Json {
         match self {
             Self::Read(stretch) => json!({ "read": stretch.to_json() }),
@@ -75,7 +75,8 @@ impl Answer for StreamPlace {
 
 impl Answer for Streamed {
     fn to_json(&self) -> Json {
-        let keys = |keys: &Vec<Vec<u8>>| keys.iter().map(|it| bytes_to_json(it)).collect::<Vec<_>>();
+        let keys =
+            |keys: &Vec<Vec<u8>>| keys.iter().map(|it| bytes_to_json(it)).collect::<Vec<_>>();
         json!({
             "offset": self.offset,
             "size": self.size,
