@@ -186,7 +186,10 @@ impl Plugin for VerifyApp {
             let run = flow::run(&input.flow, &mut values, timeout_ms, host);
             checks.extend(run.checks);
             let cleaned = flow::clean_up(&input.cleanup, &mut values, timeout_ms, host);
-            left_behind = cleaned.checks.iter().any(|it| it.verdict == Went::Fail) || run.unknown;
+            let all_taken = !cleaned.checks.is_empty()
+                && cleaned.checks.iter().all(|it| it.verdict == Went::Pass);
+            left_behind = cleaned.checks.iter().any(|it| it.verdict == Went::Fail)
+                || (run.unknown && !all_taken);
             checks.extend(cleaned.checks);
             if let Some(fault) = run.fault.or(cleaned.fault) {
                 return Err(fault);

@@ -149,6 +149,20 @@ fn an_order_that_may_have_been_placed_is_left_behind() {
 }
 
 #[test]
+fn a_clean_up_by_a_name_of_our_own_takes_away_what_never_told_its_own() {
+    let mut input = input();
+    input.cleanup[0].path = "/orders/client/baton-{run}".into();
+    let unknown = Err(CallError::new(ErrorKind::InDoubt, "it may have been done"));
+    let mut host = host().on_http("orders", "POST /orders", vec![unknown]).on_http(
+        "orders",
+        "DELETE /orders/client/baton-r-1",
+        vec![answer(204, Json::Null)],
+    );
+    let output = VerifyApp::run(input, &mut host).unwrap();
+    assert_eq!((output.verdict, output.left_behind), (Verdict::Fail, false));
+}
+
+#[test]
 fn a_clean_up_that_fails_fails_the_verdict() {
     let refused = answer(409, json!({ "error": "filled" }));
     let mut host = host().on_http("orders", "DELETE /orders/17", vec![refused]);

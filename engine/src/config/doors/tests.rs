@@ -188,6 +188,9 @@ fields = { status = "ok", "/a" = [1] }
             etc/baton.toml:31:11: `status` must be from 100 to 599
             etc/baton.toml:31:15: `status` of [probe.page] must be a whole number, not of type string
             etc/baton.toml:32:12: `contains` must be 1 to 1000 bytes
-            etc/baton.toml:34:7: `tcp`: `10.0.0.1` has no port; write `host:port`"#]],
+            etc/baton.toml:34:7: `tcp`: `10.0.0.1` has no port; write `host:port`
+            etc/baton.toml:37:13: [probe.deaf] has `subscribe`, but nothing says what must come of it; write `contains = "…"` or `fields = { "/channel" = "trades" }`
+            etc/baton.toml:40:12: `status` in `fields` is no JSON pointer; write "/status"
+            etc/baton.toml:40:34: `fields` of [probe.pointer] must be a table of texts, numbers and booleans, not of type array"#]],
     );
 }

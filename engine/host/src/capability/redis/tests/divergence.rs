@@ -86,7 +86,8 @@ const FENCE: &str = "CONFIG SET min-replicas-to-write 100";
 
 #[tokio::test]
 async fn exactly_what_was_lost_is_read_and_nothing_is_left_on_the_server() {
-    let Parted { old, new: _new, mut attempt, replid, from } = parted(&[]).await;
+    let Parted { old, new: _new, mut attempt, replid, from } =
+        parted(&["--repl-backlog-size", "64mb"]).await;
     let large = format!("SET large {}", "x".repeat(5_000_000));
     let writes = [
         "SET lost:1 a",
