@@ -64,6 +64,8 @@ pub struct Output {
     pub exact: bool,
     /// Of these, bytes of writes that were read.
     pub write_bytes: u64,
+    /// And bytes that were read and write nothing: heartbeats, SELECT, messages.
+    pub idle_bytes: u64,
     /// Writes that were read.
     pub writes: u64,
     /// Keys that they name.

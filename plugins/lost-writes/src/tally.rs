@@ -28,6 +28,7 @@ struct Entry {
 pub(crate) struct Tally {
     pub(crate) writes: u64,
     write_bytes: u64,
+    idle_bytes: u64,
     keys: BTreeMap<(Option<u32>, Vec<u8>), Entry>,
     commands: Vec<LostWrite>,
     unnamed: Vec<LostWrite>,
@@ -42,6 +43,7 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn take(&mut self, stretch: &Stretch) {
         self.end = stretch.end;
+        self.idle_bytes += stretch.idle_bytes;
         for write in &stretch.writes {
             self.writes += 1;
             self.write_bytes += write.size;
@@ -117,9 +119,13 @@ impl Tally {
         let more = if is_whole { "" } else { "at least " };
         let declared = match lost_bytes {
             Some(0) => "nothing".to_owned(),
+            Some(bytes) if is_whole && self.writes == 0 => {
+                format!("nothing: {bytes} bytes of heartbeats and messages")
+            }
             _ => format!(
-                "{} bytes: {more}{} to {more}{}",
+                "{} bytes, {more}{} of them writes: {more}{} to {more}{}",
                 lost_bytes.unwrap_or(0),
+                self.write_bytes,
                 counted(self.writes, "write"),
                 counted(keys_total, "key"),
             ),
@@ -130,6 +136,7 @@ impl Tally {
             lost_bytes,
             exact,
             write_bytes: self.write_bytes,
+            idle_bytes: self.idle_bytes,
             writes: self.writes,
             keys_total,
             keys,

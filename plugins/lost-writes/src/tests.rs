@@ -89,7 +89,8 @@ fn every_lost_write_is_listed_by_key_across_the_parts_of_the_stream() {
     assert_eq!(output.evidence, Evidence::Complete);
     assert_eq!((output.lost_bytes, output.exact), (Some(150), true));
     assert_eq!((output.writes, output.write_bytes, output.keys_total), (3, 120, 2));
-    assert_eq!(output.declared, "150 bytes: 3 writes to 2 keys");
+    assert_eq!(output.idle_bytes, 60);
+    assert_eq!(output.declared, "150 bytes, 120 of them writes: 3 writes to 2 keys");
     assert_eq!(output.table.rows.len(), 2);
     let asked: Vec<&String> = host.sent.iter().filter(|it| it.contains("stream")).collect();
     let from = |offset: i64| format!("{} stream of {HISTORY} from {offset}", DATA[0]);
@@ -106,13 +107,24 @@ fn a_write_that_names_no_key_is_shown_by_itself() {
 }
 
 #[test]
+fn heartbeats_alone_are_no_loss() {
+    let sim = parted();
+    let output = LostWrites::run(input(), &mut host(&sim, vec![stretch(vec![], None)])).unwrap();
+    assert_eq!((output.evidence, output.writes), (Evidence::Complete, 0));
+    assert_eq!(output.declared, "nothing: 150 bytes of heartbeats and messages");
+}
+
+#[test]
 fn a_bound_makes_the_list_partial_and_the_bytes_stay_exact() {
     let sim = parted();
     let next = StreamPlace::at(1041);
     let mut host = host(&sim, vec![stretch(vec![write(1001, None, "SET a 1")], Some(next))]);
     let output = LostWrites::run(Input { writes_max: Some(1), ..input() }, &mut host).unwrap();
     assert_eq!((output.evidence, output.lost_bytes), (Evidence::Partial, Some(150)));
-    assert_eq!(output.declared, "150 bytes: at least 1 write to at least 1 key");
+    assert_eq!(
+        output.declared,
+        "150 bytes, at least 40 of them writes: at least 1 write to at least 1 key"
+    );
     assert!(output.reason.contains("before offset 1041"), "{}", output.reason);
 }
 
