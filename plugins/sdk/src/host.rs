@@ -4,7 +4,9 @@ use crate::CallError;
 use crate::exec::Output;
 use crate::http;
 use crate::probe::Finding;
-use crate::redis::{RedisError, Request, StreamPlace, StreamReading, Value};
+use crate::redis::{
+    Compared, Holdings, Page, RedisError, Replies, Request, StreamPlace, StreamReading, Value,
+};
 
 /// How loud a log line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +202,75 @@ pub trait Host {
         requests: &[Request],
         timeout_ms: u32,
     ) -> Result<Vec<Result<Vec<Value>, RedisError>>, RedisError>;
+
+    /// Sends one read for each of many keys (10,000 at most) to one member and gives the
+    /// replies packed, in the order of the keys. `command` is the command without its
+    /// key, which becomes its second word: `["HMGET", "isin", "side"]`. Counts as one call.
+    ///
+    /// # Errors
+    /// Not granted for one of the keys, no plain read, or the member did not answer.
+    fn read_each(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        command: &[&str],
+        keys: &[&[u8]],
+        timeout_ms: u32,
+    ) -> Result<Replies, RedisError>;
+
+    /// Walks over a page of `left`'s keys and compares what both data nodes hold under
+    /// each: type, value, expiry. The host reads and compares; only differences, which
+    /// were read twice, come back.
+    ///
+    /// # Errors
+    /// Not granted, or one of them did not answer.
+    fn compare(
+        &mut self,
+        cluster: &str,
+        left: &str,
+        right: &str,
+        page: &Page,
+        timeout_ms: u32,
+    ) -> Result<Compared, RedisError>;
+
+    /// The same for keys that are named, 10,000 at most.
+    ///
+    /// # Errors
+    /// As [`Host::compare`].
+    fn compare_keys(
+        &mut self,
+        cluster: &str,
+        left: &str,
+        right: &str,
+        database: u32,
+        keys: &[&[u8]],
+        timeout_ms: u32,
+    ) -> Result<Compared, RedisError>;
+
+    /// Walks over a page of `left`'s keys and tells those that `right` has not.
+    ///
+    /// # Errors
+    /// As [`Host::compare`].
+    fn absent(
+        &mut self,
+        cluster: &str,
+        left: &str,
+        right: &str,
+        page: &Page,
+        timeout_ms: u32,
+    ) -> Result<Compared, RedisError>;
+
+    /// Walks over a page of a data node's keys and tells what each holds.
+    ///
+    /// # Errors
+    /// Not granted, or it did not answer.
+    fn inventory(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        page: &Page,
+        timeout_ms: u32,
+    ) -> Result<Holdings, RedisError>;
 
     /// Sends one request to an endpoint that the step was granted and gives whatever is
     /// answered, within `timeout_ms`.

@@ -16,7 +16,10 @@ pub use tape::{BadTape, End, Tape};
 use crate::exec::Output;
 use crate::http;
 use crate::probe::Finding;
-use crate::redis::{ErrorKind, RedisError, Request, StreamPlace, StreamReading, Value};
+use crate::redis::{
+    Command, Compared, ErrorKind, Holdings, Page, RedisError, Replies, Request, StreamPlace,
+    StreamReading, Value,
+};
 use crate::{CallError, Cluster, Context, Host, Level, Member, MemberKind, Mode, Sample};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -90,6 +93,11 @@ pub struct FakeCluster<R = Script> {
     pub crash_after: Option<usize>,
     /// What stands behind the other doors; their calls stand in `sent` as well.
     pub doors: FakeDoors,
+    /// What the next comparisons of keys find (`compare`, `compare_keys`, `absent`), in
+    /// turn; without any, nothing.
+    pub comparisons: VecDeque<Result<Compared, RedisError>>,
+    /// What the next inventories find.
+    pub inventories: VecDeque<Result<Holdings, RedisError>>,
 }
 
 /// The message of the panic that stands for a crash of the engine.
@@ -196,7 +204,14 @@ impl<R> FakeCluster<R> {
             context: Context { attempt: 1, ..Context::default() },
             crash_after: None,
             doors: FakeDoors::default(),
+            comparisons: VecDeque::new(),
+            inventories: VecDeque::new(),
         }
+    }
+
+    fn comparison(&mut self, asked: String) -> Result<Compared, RedisError> {
+        self.note(asked);
+        self.comparisons.pop_front().unwrap_or_else(|| Ok(Compared::default()))
     }
 
     /// How often a command was sent, to whomever.
@@ -293,6 +308,74 @@ impl<R: Responder> Host for FakeCluster<R> {
             results.push(replies);
         }
         Ok(results)
+    }
+
+    fn read_each(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        command: &[&str],
+        keys: &[&[u8]],
+        timeout_ms: u32,
+    ) -> Result<Replies, RedisError> {
+        let with = |key: &&[u8]| {
+            let words = command.iter().map(|word| word.as_bytes().to_vec());
+            let mut words: Vec<Vec<u8>> = words.collect();
+            words.insert(words.len().min(1), key.to_vec());
+            Command::of(words)
+        };
+        let requests = [Request::new(address, keys.iter().map(with).collect())];
+        let replies = self.call(cluster, &requests, timeout_ms)?.remove(0)?;
+        Ok(Replies::pack(&replies))
+    }
+
+    fn compare(
+        &mut self,
+        _cluster: &str,
+        left: &str,
+        right: &str,
+        page: &Page,
+        _timeout_ms: u32,
+    ) -> Result<Compared, RedisError> {
+        let Page { database, cursor, pattern, count } = page;
+        self.comparison(format!("compare {left} {right} {database} {pattern} {cursor} {count}"))
+    }
+
+    fn compare_keys(
+        &mut self,
+        _cluster: &str,
+        left: &str,
+        right: &str,
+        database: u32,
+        keys: &[&[u8]],
+        _timeout_ms: u32,
+    ) -> Result<Compared, RedisError> {
+        let keys: Vec<_> = keys.iter().map(|key| String::from_utf8_lossy(key)).collect();
+        self.comparison(format!("compare-keys {left} {right} {database} {}", keys.join(" ")))
+    }
+
+    fn absent(
+        &mut self,
+        _cluster: &str,
+        left: &str,
+        right: &str,
+        page: &Page,
+        _timeout_ms: u32,
+    ) -> Result<Compared, RedisError> {
+        let Page { database, cursor, pattern, count } = page;
+        self.comparison(format!("absent {left} {right} {database} {pattern} {cursor} {count}"))
+    }
+
+    fn inventory(
+        &mut self,
+        _cluster: &str,
+        address: &str,
+        page: &Page,
+        _timeout_ms: u32,
+    ) -> Result<Holdings, RedisError> {
+        let Page { database, cursor, pattern, count } = page;
+        self.note(format!("inventory {address} {database} {pattern} {cursor} {count}"));
+        self.inventories.pop_front().unwrap_or_else(|| Ok(Holdings::default()))
     }
 
     fn http(

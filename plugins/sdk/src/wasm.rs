@@ -3,11 +3,16 @@
 #![allow(unsafe_code, reason = "the generated entry points are C functions")]
 #![allow(unused_qualifications, clippy::pedantic, reason = "generated code")]
 
-use crate::redis::{ErrorKind, Node, RedisError, Request, StreamPlace, StreamReading, Value};
+use crate::redis::{
+    Compared, ErrorKind, Holdings, Node, Page, RedisError, Replies, Request, StreamPlace,
+    StreamReading, Value,
+};
 use crate::{
     CallError, Cluster, Done, Fault, FaultKind, Host, Level, Member, MemberKind, Mode, Plugin,
     Sample,
 };
+
+mod keys;
 
 pub mod bindings {
     //! What `wit-bindgen` makes of the contract.
@@ -97,6 +102,71 @@ impl Host for Doors {
             .collect();
         let results = redis::call(cluster, &requests, timeout_ms).map_err(error)?;
         Ok(results.into_iter().map(|result| replies(result.map_err(error)?)).collect())
+    }
+
+    fn read_each(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        command: &[&str],
+        keys: &[&[u8]],
+        timeout_ms: u32,
+    ) -> Result<Replies, RedisError> {
+        let command: Vec<Vec<u8>> = command.iter().map(|it| it.as_bytes().to_vec()).collect();
+        let keys: Vec<Vec<u8>> = keys.iter().map(|it| it.to_vec()).collect();
+        redis::read_each(cluster, address, &command, &keys, timeout_ms)
+            .map(Replies::new)
+            .map_err(error)
+    }
+
+    fn compare(
+        &mut self,
+        cluster: &str,
+        left: &str,
+        right: &str,
+        page: &Page,
+        timeout_ms: u32,
+    ) -> Result<Compared, RedisError> {
+        let page = keys::page(page);
+        redis::compare(cluster, left, right, &page, timeout_ms).map(keys::compared).map_err(error)
+    }
+
+    fn compare_keys(
+        &mut self,
+        cluster: &str,
+        left: &str,
+        right: &str,
+        database: u32,
+        keys: &[&[u8]],
+        timeout_ms: u32,
+    ) -> Result<Compared, RedisError> {
+        let keys: Vec<Vec<u8>> = keys.iter().map(|it| it.to_vec()).collect();
+        redis::compare_keys(cluster, left, right, database, &keys, timeout_ms)
+            .map(keys::compared)
+            .map_err(error)
+    }
+
+    fn absent(
+        &mut self,
+        cluster: &str,
+        left: &str,
+        right: &str,
+        page: &Page,
+        timeout_ms: u32,
+    ) -> Result<Compared, RedisError> {
+        let page = keys::page(page);
+        redis::absent(cluster, left, right, &page, timeout_ms).map(keys::compared).map_err(error)
+    }
+
+    fn inventory(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        page: &Page,
+        timeout_ms: u32,
+    ) -> Result<Holdings, RedisError> {
+        let page = keys::page(page);
+        redis::inventory(cluster, address, &page, timeout_ms).map(keys::holdings).map_err(error)
     }
 
     fn http(

@@ -13,7 +13,20 @@ pub(super) const OFFERED: &[(&str, &[&str])] = &[
     ("log", &["write"]),
     ("probe", &["look"]),
     ("progress", &["report"]),
-    ("redis", &["call", "describe-cluster", "divergence", "lineage"]),
+    (
+        "redis",
+        &[
+            "absent",
+            "call",
+            "compare",
+            "compare-keys",
+            "describe-cluster",
+            "divergence",
+            "inventory",
+            "lineage",
+            "read-each",
+        ],
+    ),
     ("types", &[]),
 ];
 const PACKAGE: &str = "baton:plugin";

@@ -6,11 +6,14 @@
 
 mod divergence;
 mod doors;
+mod keys;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use baton_core::Json;
 use serde_json::json;
+
+pub(crate) use keys::Bytes;
 
 use crate::guest::wit::redis::{Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node, Sample};
 
@@ -250,6 +253,17 @@ fn bytes_to_json(bytes: &[u8]) -> Json {
     match std::str::from_utf8(bytes) {
         Ok(text) => json!(text),
         Err(_) => json!({ "base64": STANDARD.encode(bytes) }),
+    }
+}
+
+/// As [`bytes_to_json`] writes them.
+fn bytes(json: &Json) -> Result<Vec<u8>, String> {
+    if let Some(text) = json.as_str() {
+        return Ok(text.as_bytes().to_vec());
+    }
+    match only(json)? {
+        ("base64", Json::String(text)) => STANDARD.decode(text).map_err(|error| error.to_string()),
+        _ => Err(expected("bytes", json)),
     }
 }
 

@@ -31,7 +31,7 @@ use baton_core::run::event::{Call, TapeEntry};
 
 use crate::host::{Wall, WallError};
 use crate::trap::Stop;
-pub(crate) use answer::Answer;
+pub(crate) use answer::{Answer, Bytes};
 pub(crate) use asked::Asked;
 pub use play::Divergence;
 use play::{Beyond, Player};

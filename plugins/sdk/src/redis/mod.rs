@@ -3,6 +3,8 @@
 mod command;
 mod error;
 mod info;
+mod keys;
+mod packed;
 mod role;
 mod stream;
 mod value;
@@ -10,6 +12,8 @@ mod value;
 pub use command::{Command, Request};
 pub use error::{ErrorKind, RedisError};
 pub use info::Info;
+pub use keys::{Compared, Difference, Held, Holding, Holdings, Page, Unread};
+pub use packed::{Items, Replies, View};
 pub use role::Role;
 pub use stream::{StreamPlace, StreamReading, Streamed, Stretch, Unreadable};
 pub use value::{Malformed, Node, Value};

@@ -2,7 +2,7 @@
 //! (8 bytes, big-endian) and its bytes. `digests.txt` holds the host to the same.
 
 use crate::http;
-use crate::redis::{Request, StreamPlace};
+use crate::redis::{Page, Request, StreamPlace};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
@@ -71,6 +71,35 @@ pub(super) fn divergence(
         .digest()
 }
 
+/// Of `redis.read-each`.
+pub(super) fn each(
+    cluster: &str,
+    address: &str,
+    command: &[&str],
+    keys: &[&[u8]],
+    timeout_ms: u32,
+) -> String {
+    let asking = Asking::of("redis.read-each").text(cluster).text(address);
+    let asking = asking.number(&timeout_ms).number(&command.len());
+    let asking = command.iter().fold(asking, |asking, word| asking.text(word));
+    keys.iter().fold(asking.number(&keys.len()), |asking, key| asking.field(key)).digest()
+}
+
+/// Of what walks over a page of keys.
+pub(super) fn page(function: &str, nodes: &[&str], page: &Page, timeout_ms: u32) -> String {
+    let asking = nodes.iter().fold(Asking::of(function), |asking, node| asking.text(node));
+    let asking = asking.number(&page.database).number(&page.cursor).text(&page.pattern);
+    asking.number(&page.count).number(&timeout_ms).digest()
+}
+
+/// Of `redis.compare-keys`.
+pub(super) fn keys(nodes: &[&str], database: u32, keys: &[&[u8]], timeout_ms: u32) -> String {
+    let asking = Asking::of("redis.compare-keys");
+    let asking = nodes.iter().fold(asking, |asking, node| asking.text(node));
+    let asking = asking.number(&database).number(&keys.len());
+    keys.iter().fold(asking, |asking, key| asking.field(key)).number(&timeout_ms).digest()
+}
+
 /// Of `http.send`.
 pub(super) fn http(endpoint: &str, request: &http::Request, timeout_ms: u32) -> String {
     let asking = Asking::of("http.send").text(endpoint).text(request.method.word());
@@ -131,6 +160,19 @@ mod tests {
         let place = StreamPlace { offset: 2885, database: Some(3), transaction: None };
         let digest = divergence("bondx", "127.0.0.1:7001", &"a".repeat(40), place, 1000);
         assert!(include_str!("digests.txt").contains(&digest), "{digest}");
+    }
+
+    #[test]
+    fn reads_of_many_keys_are_spelt_as_in_the_list() {
+        let at = Page { database: 1, cursor: 7, pattern: "book:*".into(), count: 1000 };
+        let (nodes, named) = (["bondx", "h:1", "h:2"], [b"a".as_slice(), b"b"]);
+        for digest in [
+            each("bondx", "h:1", &["HMGET", "isin"], &named, 1000),
+            page("redis.compare", &nodes, &at, 1000),
+            keys(&nodes, 0, &named, 1000),
+        ] {
+            assert!(include_str!("digests.txt").contains(&digest), "{digest}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use crate::exec::Output;
 use crate::http::Response;
 use crate::probe::Finding;
 use crate::redis::{
-    ErrorKind, Node, RedisError, StreamPlace, StreamReading, Streamed, Stretch, Unreadable, Value,
+    Compared, Difference, ErrorKind, Held, Holding, Holdings, Node, RedisError, Replies,
+    StreamPlace, StreamReading, Streamed, Stretch, Unread, Unreadable, Value,
 };
 use crate::{CallError, Cluster, Member, MemberKind, Mode, Sample};
 use base64::Engine as _;
@@ -20,6 +21,57 @@ pub(super) fn called(answer: &Json) -> Result<Called, String> {
 
 pub(super) fn described(answer: &Json) -> Result<Result<Cluster, RedisError>, String> {
     result(answer, cluster)
+}
+
+pub(super) fn packed(answer: &Json) -> Result<Result<Replies, RedisError>, String> {
+    result(answer, |json| bytes(json).map(Replies::new))
+}
+
+pub(super) fn compared(answer: &Json) -> Result<Result<Compared, RedisError>, String> {
+    let maybe = |json: &Json| if json.is_null() { Ok(None) } else { holding(json).map(Some) };
+    let difference = |json: &Json| {
+        let (left, right) = (maybe(&json["left"])?, maybe(&json["right"])?);
+        Ok(Difference { key: bytes(&json["key"])?, left, right })
+    };
+    result(answer, |json| {
+        Ok(Compared {
+            cursor: whole(json, "cursor")?,
+            keys: number(json, "keys")?,
+            slowest_us: number(json, "slowest_us")?,
+            differences: list(&json["differences"], difference)?,
+            unread: list(&json["unread"], unread)?,
+        })
+    })
+}
+
+pub(super) fn holdings(answer: &Json) -> Result<Result<Holdings, RedisError>, String> {
+    let held =
+        |json: &Json| Ok(Held { key: bytes(&json["key"])?, holding: holding(&json["holding"])? });
+    result(answer, |json| {
+        Ok(Holdings {
+            cursor: whole(json, "cursor")?,
+            slowest_us: number(json, "slowest_us")?,
+            keys: list(&json["keys"], held)?,
+            unread: list(&json["unread"], unread)?,
+        })
+    })
+}
+
+fn holding(json: &Json) -> Result<Holding, String> {
+    Ok(Holding {
+        kind: text(json, "kind")?,
+        digest: text(json, "digest")?,
+        size: whole(json, "size")?,
+        expires_at_ms: json["expires_at_ms"].as_u64(),
+    })
+}
+
+fn unread(json: &Json) -> Result<Unread, String> {
+    Ok(Unread { key: bytes(&json["key"])?, reason: text(json, "reason")? })
+}
+
+fn whole(json: &Json, key: &str) -> Result<u64, String> {
+    json[key].as_u64().ok_or_else(|| expected(key, json))
 }
 
 pub(super) fn http(answer: &Json) -> Result<Result<Response, CallError>, String> {

@@ -5,7 +5,9 @@ use super::heard;
 use crate::exec::Output;
 use crate::http;
 use crate::probe::Finding;
-use crate::redis::{RedisError, Request, StreamPlace, StreamReading, Value};
+use crate::redis::{
+    Compared, Holdings, Page, RedisError, Replies, Request, StreamPlace, StreamReading, Value,
+};
 use crate::{CallError, Cluster, Context, Done, Fault, FaultKind, Host, Level, Plugin, Sample};
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -288,6 +290,67 @@ impl Host for Tape {
             })
             .collect();
         heard::called(self.heard("redis.call", &digest, &asked)).expect(BROKEN)
+    }
+
+    fn read_each(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        command: &[&str],
+        keys: &[&[u8]],
+        timeout_ms: u32,
+    ) -> Result<Replies, RedisError> {
+        let digest = digest::each(cluster, address, command, keys, timeout_ms);
+        let asked = (address, command, keys.len());
+        heard::packed(self.heard("redis.read-each", &digest, &asked)).expect(BROKEN)
+    }
+
+    fn compare(
+        &mut self,
+        cluster: &str,
+        left: &str,
+        right: &str,
+        page: &Page,
+        timeout_ms: u32,
+    ) -> Result<Compared, RedisError> {
+        let digest = digest::page("redis.compare", &[cluster, left, right], page, timeout_ms);
+        heard::compared(self.heard("redis.compare", &digest, page)).expect(BROKEN)
+    }
+
+    fn compare_keys(
+        &mut self,
+        cluster: &str,
+        left: &str,
+        right: &str,
+        database: u32,
+        keys: &[&[u8]],
+        timeout_ms: u32,
+    ) -> Result<Compared, RedisError> {
+        let digest = digest::keys(&[cluster, left, right], database, keys, timeout_ms);
+        heard::compared(self.heard("redis.compare-keys", &digest, &keys.len())).expect(BROKEN)
+    }
+
+    fn absent(
+        &mut self,
+        cluster: &str,
+        left: &str,
+        right: &str,
+        page: &Page,
+        timeout_ms: u32,
+    ) -> Result<Compared, RedisError> {
+        let digest = digest::page("redis.absent", &[cluster, left, right], page, timeout_ms);
+        heard::compared(self.heard("redis.absent", &digest, page)).expect(BROKEN)
+    }
+
+    fn inventory(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        page: &Page,
+        timeout_ms: u32,
+    ) -> Result<Holdings, RedisError> {
+        let digest = digest::page("redis.inventory", &[cluster, address], page, timeout_ms);
+        heard::holdings(self.heard("redis.inventory", &digest, page)).expect(BROKEN)
     }
 
     fn http(

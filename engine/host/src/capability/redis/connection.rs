@@ -16,6 +16,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::Known;
 use super::cluster::Auth;
+use super::packed::Packed;
 use super::resp::{Broken, Budget, Reader, encode};
 use crate::guest::wit::redis::{Error, ErrorKind, MemberKind, Node};
 use crate::limits;
@@ -189,6 +190,33 @@ impl Connection {
         };
         // Both at once: a server may answer the first command while we still send
         // the last. A server that answers and hangs up is heard out.
+        let (sent, heard) = futures::join!(write, read);
+        heard.and(sent).map_err(|broken| self.broken(&broken))
+    }
+
+    /// The same, with the replies in the packed form, one behind the other, at most
+    /// `bytes_max` on the wire; `ends` says where each ends.
+    pub(super) async fn exchange_packed(
+        &mut self,
+        bytes: &[u8],
+        count: usize,
+        bytes_max: usize,
+        replies: &mut Packed,
+    ) -> Result<(), Error> {
+        let Self { stream, reader, .. } = self;
+        let (mut source, mut sink) = tokio::io::split(stream);
+        let write = async {
+            sink.write_all(bytes).await?;
+            sink.flush().await.map_err(Broken::from)
+        };
+        let read = async {
+            let mut budget = Budget::of_bytes(bytes_max);
+            for _ in 0..count {
+                reader.packed(&mut source, &mut budget, &mut replies.bytes).await?;
+                replies.ends.push(replies.bytes.len());
+            }
+            Ok::<(), Broken>(())
+        };
         let (sent, heard) = futures::join!(write, read);
         heard.and(sent).map_err(|broken| self.broken(&broken))
     }

@@ -6,7 +6,7 @@ use baton_core::workflow::plan::RedisGrant;
 
 use super::class::{class, covered_by_read};
 use super::cluster::{Cluster, Mode};
-use super::keys::{Keys, keys};
+use super::keys::{Keys, keys as names_of};
 use super::table::name_of;
 use super::{glob, secret};
 use crate::guest::wit::redis::{Error, ErrorKind, MemberKind, Request};
@@ -123,6 +123,84 @@ impl Asker<'_> {
             )));
         }
         Ok(())
+    }
+
+    /// One command for each of many keys, the key second. Gives the command with the
+    /// first key.
+    ///
+    /// # Errors
+    /// The first refusal; nothing is sent.
+    pub(super) fn each(
+        &self,
+        address: &str,
+        command: &[Vec<u8>],
+        keys: &[Vec<u8>],
+    ) -> Result<(MemberKind, Option<Command>), Error> {
+        let kind = self.member(address)?;
+        let Some(first) = keys.first() else { return Ok((kind, None)) };
+        let with = |key: &Vec<u8>| {
+            let mut words = command.to_vec();
+            words.insert(words.len().min(1), key.clone());
+            words
+        };
+        let checked = self.command(address, kind, with(first))?;
+        let name = &checked.name;
+        let refused = |why: &str| {
+            denied(format!(
+                "step \"{}\" may not send {} for each of many keys: {why}",
+                self.step,
+                spelt(name)
+            ))
+        };
+        if checked.class != CallClass::Read {
+            return Err(refused("it is no plain read"));
+        }
+        if !matches!(names_of(name, &checked.arguments), Keys::These(named) if named == [first]) {
+            return Err(refused("its only key must be its second word"));
+        }
+        for key in &keys[1..] {
+            let granted = self.grants.iter().any(|grant| {
+                has_node(grant, address, kind)
+                    && has_command(grant, name, &checked.arguments)
+                    && grant.keys.iter().any(|pattern| glob::matches(pattern.as_bytes(), key))
+            });
+            if !granted {
+                // Refused in the same words as alone.
+                self.command(address, kind, with(key))?;
+            }
+        }
+        Ok((kind, Some(checked)))
+    }
+
+    /// Every one of `commands` on keys that match `pattern`, by one grant.
+    ///
+    /// # Errors
+    /// What the nearest grant lacks.
+    pub(super) fn all_of(
+        &self,
+        address: &str,
+        commands: &[&str],
+        pattern: &[u8],
+    ) -> Result<MemberKind, Error> {
+        let kind = self.member(address)?;
+        let scan = ["SCAN", "0", "MATCH"].map(|word| word.as_bytes().to_vec());
+        let scan: Vec<Vec<u8>> = scan.into_iter().chain([pattern.to_vec()]).collect();
+        self.granted(address, kind, "SCAN", &scan)?;
+        let lacks = |grant: &RedisGrant| {
+            let word = |name: &&&str| !has_command(grant, name, &[name.as_bytes().to_vec()]);
+            commands.iter().find(word).copied()
+        };
+        let mut able =
+            self.grants.iter().filter(|grant| self.by(grant, address, kind, "SCAN", &scan).is_ok());
+        let Some(first) = able.next() else { return Err(ungranted(self.step, &self.cluster.name)) };
+        let Some(lacking) = lacks(first) else { return Ok(kind) };
+        if able.any(|grant| lacks(grant).is_none()) {
+            return Ok(kind);
+        }
+        Err(denied(format!(
+            "step \"{}\" may not read what the keys of {address} hold: add \"{lacking}\" (or \"@read\") to grants.redis.commands of the step",
+            self.step
+        )))
     }
 
     fn pipeline(&self, request: Request) -> Result<Pipeline, Error> {
@@ -272,7 +350,7 @@ fn has_command(grant: &RedisGrant, name: &str, arguments: &[Vec<u8>]) -> bool {
 fn lacking(grant: &RedisGrant, name: &str, arguments: &[Vec<u8>]) -> Option<(String, String)> {
     let any = |rule: &dyn Fn(&[u8]) -> bool| grant.keys.iter().any(|k| rule(k.as_bytes()));
     let text = |bytes: &[u8]| tame_bytes(bytes, limits::REQUEST_TEXT_BYTES_MAX);
-    match keys(name, arguments) {
+    match names_of(name, arguments) {
         Keys::These(keys) => keys
             .into_iter()
             .find(|key| !any(&|pattern| glob::matches(pattern, key)))

@@ -1,20 +1,21 @@
-//! `redis.describe-cluster`, `redis.lineage`, `redis.divergence`, `redis.call`.
+//! The functions of the interface `redis`, each through the tape.
 
 use std::time::Duration;
 
 use baton_core::run::event::Call;
 use futures::future::join_all;
 
+use super::compare::{self, Depth};
 use super::grant::{self, Asker, Pipeline};
 use super::send::{Sending, changing, send};
 use super::table::name_of;
-use super::{Known, Mode, View, divergence, secret};
+use super::{Known, Mode, View, divergence, each, secret};
 use crate::guest::wit::redis::{
-    self, Error, ErrorKind, Host, Member, MemberKind, Reply, Request, Sample, StreamPlace,
-    StreamReading,
+    self, Command, Compared, Error, ErrorKind, Holdings, Host, Member, MemberKind, Page, Reply,
+    Request, Sample, StreamPlace, StreamReading,
 };
 use crate::limits;
-use crate::tape::{Asked, Divergence, Turn};
+use crate::tape::{Asked, Bytes, Divergence, Turn};
 use crate::text::tame;
 use crate::trap::Stop;
 
@@ -82,6 +83,98 @@ impl Host for View<'_> {
         let answer = self.send(&cluster, requests, timeout_ms, first, &live.cut).await?;
         Ok(self.caller.tell(live, answer))
     }
+
+    async fn read_each(
+        &mut self,
+        cluster: String,
+        address: String,
+        command: Command,
+        keys: Vec<Vec<u8>>,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Outcome<Vec<u8>>> {
+        let asked = || each::asked(&cluster, &address, &command, &keys, timeout_ms);
+        let live = match self.caller.ask::<Outcome<Bytes>>(asked)? {
+            Turn::Heard(then) => return Ok(then.map(|Bytes(bytes)| bytes)),
+            Turn::Live(live) => live,
+        };
+        let replies = self.each(&cluster, &address, &command, &keys, timeout_ms).await.map(Bytes);
+        Ok(self.caller.tell(live, replies).map(|Bytes(bytes)| bytes))
+    }
+
+    async fn compare(
+        &mut self,
+        cluster: String,
+        left: String,
+        right: String,
+        page: Page,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Outcome<Compared>> {
+        let nodes = [cluster.as_str(), &left, &right];
+        let asked = || compare::asked("redis.compare", &nodes, &page, timeout_ms);
+        let live = match self.caller.ask(asked)? {
+            Turn::Heard(then) => return Ok(then),
+            Turn::Live(live) => live,
+        };
+        let (nodes, depth) = ((left.as_str(), right.as_str()), Depth::Content);
+        let found = self.compare_page(&cluster, nodes, &page, timeout_ms, depth).await;
+        Ok(self.caller.tell(live, found))
+    }
+
+    async fn compare_keys(
+        &mut self,
+        cluster: String,
+        left: String,
+        right: String,
+        database: u32,
+        keys: Vec<Vec<u8>>,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Outcome<Compared>> {
+        let nodes = [cluster.as_str(), &left, &right];
+        let asked = || compare::asked_of_keys(&nodes, database, &keys, timeout_ms);
+        let live = match self.caller.ask(asked)? {
+            Turn::Heard(then) => return Ok(then),
+            Turn::Live(live) => live,
+        };
+        let nodes = (left.as_str(), right.as_str());
+        let found = self.compare_named(&cluster, nodes, database, &keys, timeout_ms).await;
+        Ok(self.caller.tell(live, found))
+    }
+
+    async fn absent(
+        &mut self,
+        cluster: String,
+        left: String,
+        right: String,
+        page: Page,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Outcome<Compared>> {
+        let nodes = [cluster.as_str(), &left, &right];
+        let asked = || compare::asked("redis.absent", &nodes, &page, timeout_ms);
+        let live = match self.caller.ask(asked)? {
+            Turn::Heard(then) => return Ok(then),
+            Turn::Live(live) => live,
+        };
+        let (nodes, depth) = ((left.as_str(), right.as_str()), Depth::Presence);
+        let found = self.compare_page(&cluster, nodes, &page, timeout_ms, depth).await;
+        Ok(self.caller.tell(live, found))
+    }
+
+    async fn inventory(
+        &mut self,
+        cluster: String,
+        address: String,
+        page: Page,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Outcome<Holdings>> {
+        let nodes = [cluster.as_str(), &address];
+        let asked = || compare::asked("redis.inventory", &nodes, &page, timeout_ms);
+        let live = match self.caller.ask(asked)? {
+            Turn::Heard(then) => return Ok(then),
+            Turn::Live(live) => live,
+        };
+        let held = self.inventory_page(&cluster, &address, &page, timeout_ms).await;
+        Ok(self.caller.tell(live, held))
+    }
 }
 
 impl View<'_> {
@@ -132,7 +225,7 @@ impl View<'_> {
     }
 
     async fn diverged(
-        &self,
+        &mut self,
         cluster: &str,
         address: &str,
         replid: &str,
@@ -213,13 +306,13 @@ impl View<'_> {
         Ok((known, pipelines))
     }
 
-    fn grants(&self, cluster: &str) -> Vec<super::RedisGrant> {
+    pub(super) fn grants(&self, cluster: &str) -> Vec<super::RedisGrant> {
         self.caller.grants.redis.iter().filter(|grant| grant.cluster == cluster).cloned().collect()
     }
 
     /// The cluster, if the step was granted anything on it: whether there is one
     /// that it was not granted is not the guest's business.
-    fn known(&self, name: &str) -> Outcome<std::sync::Arc<Known>> {
+    pub(super) fn known(&self, name: &str) -> Outcome<std::sync::Arc<Known>> {
         if !self.caller.grants.redis.iter().any(|grant| grant.cluster == name) {
             return Err(grant::ungranted(&self.caller.context.step, name));
         }

@@ -9,16 +9,20 @@
 
 mod class;
 mod cluster;
+mod compare;
 mod connection;
 mod divergence;
+mod each;
 mod glob;
 mod grant;
+mod head;
 mod hint;
 mod host;
 mod kept;
 mod keys;
 mod lineage;
 mod outcome;
+mod packed;
 mod resp;
 mod secret;
 mod send;
@@ -37,6 +41,7 @@ use wasmtime::component::{HasData, Linker};
 
 use crate::capability::tls;
 use crate::guest::{Caller, wit};
+use compare::Lane;
 use connection::Connection;
 pub(crate) use kept::Kept;
 pub(crate) use lineage::Keeper;
@@ -107,13 +112,15 @@ pub(crate) struct State {
     clusters: Arc<Clusters>,
     /// By cluster and address.
     slots: HashMap<(String, String), Slot>,
+    /// Those of comparisons, by cluster, address and number.
+    lanes: HashMap<(String, String, u8), Lane>,
     /// Where its connections come from and go to, if they outlive it.
     kept: Option<Arc<Kept>>,
 }
 
 impl State {
     pub(crate) fn new(clusters: Arc<Clusters>, kept: Option<Arc<Kept>>) -> Self {
-        Self { clusters, slots: HashMap::new(), kept }
+        Self { clusters, slots: HashMap::new(), lanes: HashMap::new(), kept }
     }
 
     fn slot(&mut self, cluster: &str, address: &str) -> Slot {

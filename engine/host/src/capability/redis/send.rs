@@ -49,12 +49,7 @@ pub(super) async fn send(
     let mut slot = slot.lock().await;
     slot.marked |= !pipeline.commands.iter().all(leaves_no_trace);
     let address = &pipeline.address;
-    let mut kept = slot.connection.take();
-    if let Some(connection) = &mut kept
-        && !connection.is_open().await
-    {
-        kept = None;
-    }
+    let kept = still_open(&mut slot).await;
     let ahead = kept.is_none() && only_settings(&pipeline.commands);
     let mut connection = if let Some(connection) = kept {
         connection
@@ -114,6 +109,12 @@ pub(super) async fn send(
     Ok(replies)
 }
 
+/// The connection of a slot, if there is one that can be used.
+pub(super) async fn still_open(slot: &mut Held) -> Option<Connection> {
+    let mut connection = slot.connection.take()?;
+    connection.is_open().await.then_some(connection)
+}
+
 /// Whether it is about the server's own settings and nothing else. That leaves together
 /// with the log-in, so that a server which hangs finds it first thing when it wakes: a
 /// fence stands before the first of the writes that wait beside it. Anything else waits
@@ -162,7 +163,7 @@ fn in_doubt<'a>(cut: impl Iterator<Item = &'a Call>) -> Result<(), Error> {
 }
 
 /// Refuses to go on, on a new connection, with what was said on one that is gone.
-fn still_said(address: &str, lost: Option<&'static str>) -> Result<(), Error> {
+pub(super) fn still_said(address: &str, lost: Option<&'static str>) -> Result<(), Error> {
     let Some(lost) = lost else { return Ok(()) };
     Err(Error {
         kind: ErrorKind::Closed,
@@ -217,13 +218,17 @@ fn doubted(error: Error, commands: &[Command], answered: usize) -> Error {
 /// first command.
 fn unauthorized(address: &str, replies: &[Vec<Node>]) -> Result<(), Error> {
     match replies.first().map(Vec::as_slice) {
-        Some([Node::Error(text)]) if text.starts_with("NOAUTH") => Err(Error {
-            kind: ErrorKind::Unauthorized,
-            message: format!(
-                "{address} answers, but wants a log-in ({text}): set username and password of the cluster in baton.toml"
-            ),
-        }),
+        Some([Node::Error(text)]) if text.starts_with("NOAUTH") => Err(wants_log_in(address, text)),
         _ => Ok(()),
+    }
+}
+
+pub(super) fn wants_log_in(address: &str, text: &str) -> Error {
+    Error {
+        kind: ErrorKind::Unauthorized,
+        message: format!(
+            "{address} answers, but wants a log-in ({text}): set username and password of the cluster in baton.toml"
+        ),
     }
 }
 

@@ -3,8 +3,7 @@
 use baton_core::Json;
 use serde_json::json;
 
-use super::doors::bytes;
-use super::{Answer, Words, bytes_to_json, expected, name, named, only, text};
+use super::{Answer, Words, bytes, bytes_to_json, expected, name, named, only, text};
 use crate::guest::wit::redis::{StreamPlace, StreamReading, Streamed, Stretch, Unreadable};
 
 const REASONS: Words<Unreadable> = &[

@@ -1,11 +1,9 @@
 //! What `http`, `exec` and `probe` tell.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use baton_core::Json;
 use serde_json::json;
 
-use super::{Answer, Refusal, Words, bytes_to_json, expected, name, named, only, text};
+use super::{Answer, Refusal, Words, bytes, bytes_to_json, expected, name, named, text};
 use crate::guest::wit::exec::Output;
 use crate::guest::wit::http::{Header, Response};
 use crate::guest::wit::probe::Finding;
@@ -101,15 +99,4 @@ impl Answer for Finding {
 fn number<T: TryFrom<i64>>(json: &Json, key: &str) -> Result<T, String> {
     let number = json[key].as_i64().and_then(|number| T::try_from(number).ok());
     number.ok_or_else(|| expected(&format!("a number as `{key}`"), json))
-}
-
-/// Text where it is UTF-8, else `{"base64": …}`.
-pub(super) fn bytes(value: &Json) -> Result<Vec<u8>, String> {
-    if let Some(text) = value.as_str() {
-        return Ok(text.as_bytes().to_vec());
-    }
-    match only(value)? {
-        ("base64", Json::String(text)) => STANDARD.decode(text).map_err(|error| error.to_string()),
-        _ => Err(expected("bytes", value)),
-    }
 }

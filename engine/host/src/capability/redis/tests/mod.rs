@@ -6,6 +6,7 @@ mod divergence;
 mod grants;
 mod hint;
 mod kept;
+mod keys;
 mod replay;
 mod resp;
 mod servers;
