@@ -150,7 +150,7 @@ async fn exactly_what_was_lost_is_read_and_nothing_is_left_on_the_server() {
     assert_eq!((stretch.end, stretch.next), (end, None));
     let written: u64 = stretch.writes.iter().map(|it| it.size).sum();
     assert_eq!(written + stretch.idle_bytes, u64::try_from(end - from + 1).unwrap());
-    assert_eq!(stretch.writes[0].size, 33, "*3 $3 SET $6 lost:1 $1 a");
+    assert_eq!(stretch.writes[0].size, 32, "*3 $3 SET $6 lost:1 $1 a");
     assert_eq!(stretch.writes[0].text, "SET lost:1 a");
     assert!(stretch.writes[4].text.len() < 300);
 
