@@ -29,6 +29,8 @@ pub(crate) fn shipped(mode: &str) -> (Lab, House) {
         "choose-replica",
         "fence",
         "hold",
+        "lost-writes",
+        "notify",
         "promote",
         "redis-assess",
         "redis-evidence",

@@ -308,7 +308,7 @@ fn read_output(tally: Tally, node: &Node, parting: &Parting, only_database: Opti
 
 /// The stream is gone; how much it was at least is in what the node said before.
 fn at_least(node: &Node, parting: &Parting, samples: &[Sample]) -> Option<(i64, bool)> {
-    let sampled = samples
+    let told = samples
         .iter()
         .filter(|it| same_address(&it.address, &node.address))
         .filter(|it| it.master && it.replid == parting.replid)
@@ -319,7 +319,7 @@ fn at_least(node: &Node, parting: &Parting, samples: &[Sample]) -> Option<(i64, 
         .second_repl_offset
         .filter(|_| node.is_master() && node.replid2.as_deref() == Some(&parting.replid))
         .map(|it| it - 1);
-    let end = sampled.into_iter().chain(saved).max()?;
+    let end = told.into_iter().chain(saved).max()?;
     Some(((end - (parting.offset - 1)).max(0), false))
 }
 

@@ -28,7 +28,7 @@ impl Values {
 
     /// In a path: each value as one segment.
     pub(crate) fn path(&self, path: &str) -> String {
-        self.replaced(path, |text| http::segment(text))
+        self.replaced(path, http::segment)
     }
 
     pub(crate) fn text(&self, text: &str) -> String {

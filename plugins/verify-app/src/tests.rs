@@ -8,7 +8,8 @@ use baton_plugin::{CallError, ErrorKind, json};
 
 type Answer = Result<Response, CallError>;
 
-fn answer(status: u16, body: Json) -> Answer {
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside answers that are errors")]
+fn answer(status: u16, body: &Json) -> Answer {
     Ok(Response { status, body: body.to_string().into_bytes(), ..Response::default() })
 }
 
@@ -40,9 +41,9 @@ fn order() -> Json {
 fn host() -> FakeCluster {
     let mut host = FakeCluster::doors_only()
         .on_probe("api", Finding { up: true, latency_ms: 3, reason: "it is".into() })
-        .on_http("orders", "POST /orders", vec![answer(201, json!({ "id": 17 }))])
-        .on_http("orders", "GET /orders/17", vec![answer(200, order())])
-        .on_http("orders", "DELETE /orders/17", vec![answer(204, Json::Null)]);
+        .on_http("orders", "POST /orders", vec![answer(201, &json!({ "id": 17 }))])
+        .on_http("orders", "GET /orders/17", vec![answer(200, &order())])
+        .on_http("orders", "DELETE /orders/17", vec![answer(204, &Json::Null)]);
     host.context.run_id = "r-1".into();
     host
 }
@@ -82,14 +83,14 @@ fn what_is_kept_goes_into_paths_and_bodies_with_its_type() {
 #[test]
 fn a_wrong_status_a_wrong_field_and_no_json_fail_and_the_order_is_still_cancelled() {
     for (wrong, seen) in [
-        (answer(500, json!({ "error": "no" })), "status 500 instead of 200 to 299"),
-        (answer(200, json!({ "id": 17, "quantity": 4 })), "no /client_id"),
+        (answer(500, &json!({ "error": "no" })), "status 500 instead of 200 to 299"),
+        (answer(200, &json!({ "id": 17, "quantity": 4 })), "no /client_id"),
         (
-            answer(200, json!({ "id": 17, "quantity": 4, "client_id": "baton-r-1" })),
+            answer(200, &json!({ "id": 17, "quantity": 4, "client_id": "baton-r-1" })),
             "/quantity is 4 instead of 5",
         ),
         (
-            answer(200, json!({ "id": "17", "quantity": 5, "client_id": "baton-r-1" })),
+            answer(200, &json!({ "id": "17", "quantity": 5, "client_id": "baton-r-1" })),
             "/id is \"17\" instead of 17",
         ),
         (
@@ -114,7 +115,7 @@ fn a_read_that_is_not_yet_right_is_asked_again() {
     let mut host = host().on_http(
         "orders",
         "GET /orders/17",
-        vec![answer(404, Json::Null), answer(200, order())],
+        vec![answer(404, &Json::Null), answer(200, &order())],
     );
     let output = VerifyApp::run(input(), &mut host).unwrap();
     assert_eq!((output.verdict, host.count_sent("GET /orders/17")), (Verdict::Pass, 2));
@@ -123,7 +124,7 @@ fn a_read_that_is_not_yet_right_is_asked_again() {
 
 #[test]
 fn an_order_that_was_placed_wrongly_is_cancelled_all_the_same() {
-    let made = answer(200, json!({ "id": 17 }));
+    let made = answer(200, &json!({ "id": 17 }));
     let mut host = host().on_http("orders", "POST /orders", vec![made]);
     let output = VerifyApp::run(input(), &mut host).unwrap();
     let expected = [("api", Pass), ("place", Fail), ("read back", NotRun), ("cancel", Pass)];
@@ -134,7 +135,8 @@ fn an_order_that_was_placed_wrongly_is_cancelled_all_the_same() {
 #[test]
 fn an_order_that_may_have_been_placed_is_left_behind() {
     let unknown = Err(CallError::new(ErrorKind::InDoubt, "it may have been done"));
-    for answer in [unknown, answer(201, json!({ "ok": true })), answer(201, json!({ "id": [1] }))] {
+    for answer in [unknown, answer(201, &json!({ "ok": true })), answer(201, &json!({ "id": [1] }))]
+    {
         let mut host = host().on_http("orders", "POST /orders", vec![answer]);
         let output = VerifyApp::run(input(), &mut host).unwrap();
         assert_eq!((output.verdict, output.left_behind), (Verdict::Fail, true));
@@ -142,7 +144,7 @@ fn an_order_that_may_have_been_placed_is_left_behind() {
         assert!(output.reason.contains("by hand"), "{}", output.reason);
     }
     let refused = Err(CallError::new(ErrorKind::Refused, "nobody listens"));
-    for answer in [refused, answer(422, json!({ "error": "no such bond" }))] {
+    for answer in [refused, answer(422, &json!({ "error": "no such bond" }))] {
         let mut host = host().on_http("orders", "POST /orders", vec![answer]);
         assert!(!VerifyApp::run(input(), &mut host).unwrap().left_behind);
     }
@@ -156,7 +158,7 @@ fn a_clean_up_by_a_name_of_our_own_takes_away_what_never_told_its_own() {
     let mut host = host().on_http("orders", "POST /orders", vec![unknown]).on_http(
         "orders",
         "DELETE /orders/client/baton-r-1",
-        vec![answer(204, Json::Null)],
+        vec![answer(204, &Json::Null)],
     );
     let output = VerifyApp::run(input, &mut host).unwrap();
     assert_eq!((output.verdict, output.left_behind), (Verdict::Fail, false));
@@ -164,7 +166,7 @@ fn a_clean_up_by_a_name_of_our_own_takes_away_what_never_told_its_own() {
 
 #[test]
 fn a_clean_up_that_fails_fails_the_verdict() {
-    let refused = answer(409, json!({ "error": "filled" }));
+    let refused = answer(409, &json!({ "error": "filled" }));
     let mut host = host().on_http("orders", "DELETE /orders/17", vec![refused]);
     let output = VerifyApp::run(input(), &mut host).unwrap();
     assert_eq!((output.verdict, output.left_behind), (Verdict::Fail, true));
