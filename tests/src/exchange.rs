@@ -233,10 +233,8 @@ fn speak(
         return Ok(());
     }
     socket.send(Message::text(json!({ "op": "welcome" }).to_string()))?;
-    let channel = match mood {
-        Mood::FeedIsWrong => json!("quotes"),
-        _ => asked["channel"].clone(),
-    };
+    let is_wrong = mood == Mood::FeedIsWrong;
+    let channel = if is_wrong { json!("quotes") } else { asked["channel"].clone() };
     while !state.is_over.load(Ordering::SeqCst) {
         let trade = json!({ "channel": channel, "price": 101.5 });
         socket.send(Message::text(trade.to_string()))?;

@@ -148,7 +148,7 @@ impl<'a> Section<'a> {
                 Some(plain) => values.push((name, plain)),
                 None => {
                     let wanted = "a table of texts, numbers and booleans";
-                    self.mistyped(key, value, wanted, flaws).unwrap_or_default()
+                    self.mistyped::<()>(key, value, wanted, flaws);
                 }
             }
         }

@@ -81,10 +81,10 @@ pub(super) async fn read(
     let mut source = Source { stream, buffer, at: 0, taken: 0 };
     let reading = async {
         let answer = source.begin(replid, place.offset).await?;
-        Ok::<_, Broken>(match follows(&answer) {
-            true => Ok(source.stretch(address, place, end).await?),
-            false => Err(answer),
-        })
+        if !follows(&answer) {
+            return Ok::<_, Broken>(Err(answer));
+        }
+        Ok(Ok(source.stretch(address, place, end).await?))
     };
     let read = timeout_at(deadline, reading)
         .await
@@ -143,7 +143,16 @@ impl Standing {
         let text = match reply {
             Node::Bulk(text) => String::from_utf8_lossy(text),
             Node::Error(text) => return Err(format!("-{text}")),
-            _ => return Err("no text".to_owned()),
+            Node::Null
+            | Node::Boolean(_)
+            | Node::Integer(_)
+            | Node::Double(_)
+            | Node::Simple(_)
+            | Node::BigNumber(_)
+            | Node::Array(_)
+            | Node::Map(_)
+            | Node::Set(_)
+            | Node::Push(_) => return Err("no text".to_owned()),
         };
         let field = |name: &str| {
             let values = text.lines().filter_map(|line| line.trim_end().split_once(':'));
@@ -199,7 +208,7 @@ impl Standing {
 }
 
 /// One command of a stream.
-struct Words {
+struct Passing {
     words: Vec<Vec<u8>>,
     /// Arguments that were passed over.
     dropped: usize,
@@ -252,7 +261,7 @@ impl Source {
                 "EXEC" => here.transaction = None,
                 idle if IDLE.contains(&idle) => {}
                 _ => {
-                    let write = streamed(address, here, name, &command);
+                    let write = streamed(address, here, &name, &command);
                     told +=
                         write.text.len() + write.keys.iter().flatten().map(Vec::len).sum::<usize>();
                     writes.push(write);
@@ -274,7 +283,7 @@ impl Source {
     }
 
     /// The next command, its arguments cut to what is kept of them.
-    async fn command(&mut self) -> Result<Words, Broken> {
+    async fn command(&mut self) -> Result<Passing, Broken> {
         let before = self.taken;
         let count = self.count(b'*').await?;
         if count == 0 {
@@ -291,7 +300,7 @@ impl Source {
             }
         }
         let dropped = count - words.len();
-        Ok(Words { words, dropped, size: self.taken - before })
+        Ok(Passing { words, dropped, size: self.taken - before })
     }
 
     /// The number behind `kind` on a line of its own.
@@ -368,8 +377,8 @@ fn number<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {
 }
 
 /// A write as it is told.
-fn streamed(address: &str, here: StreamPlace, name: String, command: &Words) -> Streamed {
-    let named = match keys(&name, &command.words) {
+fn streamed(address: &str, here: StreamPlace, name: &str, command: &Passing) -> Streamed {
+    let named = match keys(name, &command.words) {
         Keys::These(keys) => Some(keys.into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>()),
         Keys::Matching(_) | Keys::All(_) => None,
     };
@@ -382,7 +391,7 @@ fn streamed(address: &str, here: StreamPlace, name: String, command: &Words) -> 
         size: command.size,
         database: here.database,
         transaction: here.transaction,
-        name: tame(&name, limits::REQUEST_TEXT_BYTES_MAX),
+        name: tame(name, limits::REQUEST_TEXT_BYTES_MAX),
         keys: named,
         whole,
         text,

@@ -44,15 +44,10 @@ fn web_socket(address: &str) -> Look {
 /// A subscription to trades, and what must come of it.
 fn subscribed(address: &str) -> Look {
     let fields = vec![("/channel".to_owned(), json!("trades")), ("/seq".to_owned(), json!(7))];
-    match web_socket(address) {
-        Look::WebSocket { url, tls, .. } => Look::WebSocket {
-            url,
-            tls,
-            subscribe: Some("{\"op\":\"subscribe\",\"channel\":\"trades\"}".to_owned()),
-            expected: Expected { contains: None, fields },
-        },
-        other => other,
-    }
+    let Look::WebSocket { url, tls, .. } = web_socket(address) else { panic!("a feed") };
+    let subscribe = Some("{\"op\":\"subscribe\",\"channel\":\"trades\"}".to_owned());
+    let expected = Expected { contains: None, fields };
+    Look::WebSocket { url, tls, subscribe, expected }
 }
 
 async fn look_at(

@@ -115,9 +115,9 @@ async fn exactly_what_was_lost_is_read_and_nothing_is_left_on_the_server() {
         "PUBLISH",
         "CONFIG|SET",
     ];
-    let mut writer =
+    let mut client =
         Attempt::new(cluster(&[&old.address], &[]), vec![grant(&["data"], &all, &["*"])]);
-    writer.ask(&old.address, &writes).await.unwrap();
+    client.ask(&old.address, &writes).await.unwrap();
     let end: i64 = info(&mut attempt, &old.address, "replication", "master_repl_offset")
         .await
         .parse()
