@@ -15,6 +15,7 @@ mod doors;
 mod flaws;
 mod house;
 mod journal;
+mod keyspace;
 mod lab;
 mod lost;
 mod plan;

@@ -7,7 +7,7 @@
 //! Nothing outlives its owner: every server is ended when its handle drops,
 //! and by the kernel when this process dies in any other way.
 
-pub mod books;
+pub use baton_market as books;
 pub mod chaos;
 pub mod crash;
 pub mod daemon;
@@ -16,6 +16,7 @@ pub mod haproxy;
 pub mod history;
 pub mod island;
 pub mod keeper;
+pub mod keys;
 pub mod kube;
 pub mod lab;
 pub mod market;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use redis::{Connection, Value};
 
-use crate::books::{self, Book, Command, Dice};
+use crate::books::{self, Book, Command, Dice, Resting};
 use crate::history::History;
 use crate::market::{self, Market};
 use crate::{Lab, query};
@@ -204,13 +204,15 @@ impl Worker {
         let resting = book.resting().len();
         let roll = self.dice.below(100);
         let side = self.dice.side();
-        let qty = 1 + self.dice.below(QTY_MAX);
+        let remaining = 1 + self.dice.below(QTY_MAX);
+        let account = self.dice.account();
+        let order = |price| Resting { side, price, remaining, account };
         if resting < RESTING_MIN || (roll < 50 && resting < RESTING_MAX) {
             let price = self.dice.passive_price(side, books::middle(book.isin()));
-            return book.place(self.order_id(), side, price, qty);
+            return book.place(self.order_id(), order(price));
         }
         match book.best(side.other()) {
-            Some(price) if roll < 75 => book.place(self.order_id(), side, price, qty),
+            Some(price) if roll < 75 => book.place(self.order_id(), order(price)),
             _ => {
                 let nth = usize::try_from(self.dice.below(resting as u64)).unwrap_or(0);
                 let id = book.resting().keys().nth(nth).copied().unwrap_or(0);

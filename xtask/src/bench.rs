@@ -11,6 +11,7 @@ use crate::plugins;
 use crate::shell::{cargo, run};
 
 mod failover;
+mod verify;
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -23,6 +24,8 @@ pub(crate) enum What {
     Failover,
     /// What it costs to watch a real cluster ten and four times a second
     Watch,
+    /// A million keys compared and a million orders checked, beside a client that writes
+    Verify,
 }
 
 /// Our crates as in a release. What we depend on is optimised in `dev` already, so
@@ -30,6 +33,7 @@ pub(crate) enum What {
 const PROFILE: &[&str] = &[
     "profile.dev.opt-level=3",
     "profile.dev.package.baton-core.opt-level=3",
+    "profile.dev.package.baton-host.opt-level=3",
     "profile.dev.debug-assertions=false",
     "profile.dev.overflow-checks=false",
 ];
@@ -46,6 +50,7 @@ pub(crate) fn bench(root: &Path, what: What, rounds: u32, min_replicas: u32) -> 
         What::Step => "step",
         What::Journal => "journal",
         What::Watch => return watch::bench(root, &folder.join("watch.json"), PROFILE),
+        What::Verify => return verify::bench(root, &folder.join("verify.json"), PROFILE),
     };
     let file = folder.join(format!("{name}.json"));
     // All of the workspace, so that features are unified as everywhere else.

@@ -7,6 +7,7 @@ use baton_core::id::RunId;
 use baton_core::run::event::Cause;
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::client::{Client, ClientError};
@@ -28,7 +29,11 @@ const ABSENCE_MAX: Duration = Duration::from_mins(1);
 /// Where the run is.
 pub(super) enum Source {
     /// In this process.
-    Here(Handle),
+    Here {
+        handle: Handle,
+        /// Moves on every change of any run; what it shows was seen at the last look.
+        changes: watch::Receiver<u64>,
+    },
     /// On a server.
     There {
         /// How it was reached last.
@@ -121,9 +126,19 @@ pub(super) async fn follow(
 }
 
 impl Source {
-    async fn look(&self, run: &RunId) -> Result<Option<RunView>, ClientError> {
+    /// A run in this process.
+    pub(super) fn here(handle: Handle) -> Self {
+        let changes = handle.changes();
+        Self::Here { handle, changes }
+    }
+
+    async fn look(&mut self, run: &RunId) -> Result<Option<RunView>, ClientError> {
         match self {
-            Self::Here(handle) => Ok(handle.run(run.clone()).await),
+            Self::Here { handle, changes } => {
+                // What changes while we look wakes the wait after it.
+                changes.mark_unchanged();
+                Ok(handle.run(run.clone()).await)
+            }
             Self::There { client, .. } => client.run(run.as_str()).await,
         }
     }
@@ -140,7 +155,7 @@ impl Source {
     async fn cancel(&self, run: &RunId, person: &str) -> Result<(), String> {
         let (who, reason) = (person.to_owned(), "Ctrl-C at the command line".to_owned());
         match self {
-            Self::Here(handle) => handle
+            Self::Here { handle, .. } => handle
                 .cancel(run.clone(), Cause::Person { who, reason })
                 .await
                 .map_err(|error| error.to_string()),
@@ -154,10 +169,8 @@ impl Source {
     /// Until it is worth looking again.
     async fn wait(&mut self, pause: Pause) {
         match (self, pause) {
-            (Self::Here(handle), Pause::Change) => {
-                // The channel moves on every change of any run. One that is closed
-                // means that the engine ended; the next look tells.
-                let mut changes = handle.changes();
+            (Self::Here { changes, .. }, Pause::Change) => {
+                // One that is closed means that the engine ended; the next look tells.
                 let _ = tokio::time::timeout(LOOK, changes.changed()).await;
             }
             (Self::There { .. }, Pause::Change) => tokio::time::sleep(LOOK).await,

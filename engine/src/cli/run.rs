@@ -165,7 +165,7 @@ impl Run {
                     Admission::Duplicate(run) => ("duplicate", run, None),
                 };
                 announce(outcome, &run, reason.as_deref(), out);
-                let source = Source::Here(engine.handle.clone());
+                let source = Source::here(engine.handle.clone());
                 follow(source, &run, &self.who, self.format.output, out).await
             }
         };

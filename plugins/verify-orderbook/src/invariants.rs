@@ -1,171 +1,167 @@
 //! What must hold of an instrument's book. Pure; exact.
 
-use crate::book::{Instrument, Member, Order, Side, Trade};
-use crate::decimal::Decimal;
-use baton_plugin::JsonSchema;
-use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use baton_books::rules::{Findings, Sound, falling, find, reconcile, sound};
+use baton_books::{Decimal, Found, Id, Ids, Keys, Member, Meta, Order, Side, Trade, number, shown};
 
-/// One thing that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Violation {
-    /// Which invariant: see the README.
-    pub invariant: String,
-    /// Of which instrument.
-    pub instrument: String,
-    /// Where it shows.
-    pub key: String,
-    /// What was found and what was expected.
-    pub message: String,
+/// All of one instrument, at one sequence number.
+#[derive(Clone, Debug)]
+pub struct Instrument<'a> {
+    /// Its name.
+    pub isin: &'a str,
+    /// Where things are.
+    pub keys: &'a Keys,
+    /// Texts of the orders' ids.
+    pub ids: &'a Ids,
+    /// Its meta hash.
+    pub meta: Meta<'a>,
+    /// Its bids; none where their key holds another type.
+    pub bids: Option<Vec<Member>>,
+    /// Its asks; none where their key holds another type.
+    pub asks: Option<Vec<Member>>,
+    /// Every order that is known to be of it, or named by its book or trades; sorted by
+    /// id, each once.
+    pub orders: Vec<Order<'a>>,
+    /// Its trades, in the stream's order; none where their key holds another type.
+    pub trades: Option<Vec<Trade<'a>>>,
 }
 
 /// An instrument, judged.
 #[derive(Debug, Default)]
 pub struct Judged {
     /// What does not hold.
-    pub violations: Vec<Violation>,
+    pub found: Found,
     /// Different prices in the book.
     pub levels: usize,
-    /// Numbers of events nobody carries that came after `scanned_seq`: the orders
-    /// that carry them may have been placed after the orders were listed.
-    pub unlisted: Vec<u64>,
+    /// Its orders that exist.
+    pub orders: usize,
+    /// Its trades.
+    pub trades: usize,
+    /// Numbers of events nobody carries that came after `scanned_seq`: the orders that
+    /// carry them may have been placed after the orders were listed. The first of them.
+    pub unlisted: Option<u64>,
+    /// Orders that it names and that say they are of another instrument.
+    pub foreign: Vec<(Id, String)>,
 }
 
-/// An order whose fields could be read.
-struct Sound<'a> {
-    order: &'a Order,
-    side: Side,
-    price: Decimal,
-    qty: Decimal,
-    remaining: Decimal,
-    is_open: bool,
-}
+impl Instrument<'_> {
+    fn members(&self, side: Side) -> &[Member] {
+        let members = match side {
+            Side::Bid => &self.bids,
+            Side::Ask => &self.asks,
+        };
+        members.as_deref().unwrap_or_default()
+    }
 
-struct Findings<'a> {
-    isin: &'a str,
-    all: Vec<Violation>,
-}
+    fn trades(&self) -> &[Trade<'_>] {
+        self.trades.as_deref().unwrap_or_default()
+    }
 
-impl Findings<'_> {
-    fn add(&mut self, invariant: &str, key: &str, message: impl Into<String>) {
-        self.all.push(Violation {
-            invariant: invariant.into(),
-            instrument: self.isin.into(),
-            key: key.into(),
-            message: message.into(),
-        });
+    fn side_key(&self, side: Side) -> String {
+        let template = match side {
+            Side::Bid => &self.keys.bids,
+            Side::Ask => &self.keys.asks,
+        };
+        Keys::fill(template, self.isin)
+    }
+
+    fn is_own(&self, order: &Order<'_>) -> bool {
+        order.isin == Some(self.isin.as_bytes())
     }
 }
 
-/// Checks everything. `scanned_seq` is the instrument's number before its orders
-/// were listed: events after it may belong to orders that the list lacks.
-pub fn judge(it: &Instrument, scanned_seq: u64) -> Judged {
-    let mut found = Findings { isin: &it.isin, all: Vec::new() };
-    let orders: BTreeMap<&str, &Order> = it.orders.iter().map(|it| (it.id.as_str(), it)).collect();
-    let sound: BTreeMap<&str, Sound<'_>> = orders
-        .values()
-        .filter_map(|order| Some((order.id.as_str(), read(order, it, &mut found)?)))
-        .collect();
-    for (side, key, members) in sides(it) {
-        book_side(side, key, members, &orders, &sound, &mut found);
+/// Checks everything. `scanned_seq` is the instrument's number before its orders were
+/// listed: events after it may belong to orders that the list lacks.
+pub fn judge(it: &Instrument<'_>, scanned_seq: u64) -> Judged {
+    let mut found = Findings::new(it.isin, it.keys, it.ids);
+    types(it, &mut found);
+    let sounds: Vec<Option<Sound>> =
+        it.orders.iter().map(|order| sound(order, &mut found)).collect();
+    let mut resting = vec![0_u8; it.orders.len()];
+    for side in [Side::Bid, Side::Ask] {
+        book_side(it, side, &sounds, &mut resting, &mut found);
     }
-    resting_orders(it, &sound, &mut found);
-    crossed(it, &sound, &mut found);
-    sums(it, &sound, &mut found);
-    trades(it, &orders, &sound, &mut found);
+    for side in [Side::Bid, Side::Ask] {
+        open_orders(it, side, &sounds, &resting, &mut found);
+    }
+    crossed(it, &sounds, &mut found);
+    sums(it, &sounds, &mut found);
+    reconcile(it.trades(), &it.orders, &sounds, it.meta.floor(), &mut found);
     let unlisted = sequence(it, scanned_seq, &mut found);
-    checksum(it, &sound, &mut found);
-    let prices: BTreeSet<(Side, Decimal)> =
-        sound.values().filter(|it| it.is_open).map(|it| (it.side, it.price)).collect();
-    Judged { violations: found.all, levels: prices.len(), unlisted }
-}
-
-fn sides(it: &Instrument) -> [(Side, &str, &[Member]); 2] {
-    [(Side::Bid, &it.bids_key, &it.bids), (Side::Ask, &it.asks_key, &it.asks)]
-}
-
-/// Schema, status and quantity of one order; none where it cannot be judged further.
-fn read<'a>(order: &'a Order, it: &Instrument, found: &mut Findings<'_>) -> Option<Sound<'a>> {
-    let isin = order.isin.as_deref();
-    isin?;
-    if isin != Some(it.isin.as_str()) {
-        let other = isin.unwrap_or("none");
-        found.add("member-order", &order.key, format!("is of {other}, but {} names it", it.isin));
-        return None;
-    }
-    let mut decimal = |name: &str, text: Option<&str>| {
-        let value = text.and_then(Decimal::parse);
-        if value.is_none() {
-            found.add("schema", &order.key, format!("{name} {} is no decimal", shown(text)));
-        }
-        value
+    let levels = checksum(it, &sounds, &mut found);
+    let others = it.orders.iter().filter(|order| order.exists() && !it.is_own(order));
+    let name = |order: &Order<'_>| {
+        (order.id, String::from_utf8_lossy(order.isin.unwrap_or_default()).into_owned())
     };
-    let price = decimal("price", order.price.as_deref());
-    let qty = decimal("qty", order.qty.as_deref());
-    let remaining = decimal("remaining", order.remaining.as_deref());
-    let side = order.side.as_deref().and_then(Side::parse);
-    if side.is_none() {
-        let word = shown(order.side.as_deref());
-        found.add("schema", &order.key, format!("side {word} is neither bid nor ask"));
+    Judged {
+        levels,
+        orders: it.orders.iter().filter(|order| order.exists()).count(),
+        trades: it.trades().len(),
+        unlisted,
+        foreign: others.map(name).collect(),
+        found: found.found,
     }
-    let (side, price, qty, remaining) = (side?, price?, qty?, remaining?);
-    let status = order.status.as_deref();
-    let wrong = match status {
-        Some("open" | "cancelled") => !(Decimal::ZERO < remaining && remaining <= qty),
-        Some("filled") => remaining != Decimal::ZERO || qty <= Decimal::ZERO,
-        _ => {
-            let word = shown(status);
-            found.add(
-                "schema",
-                &order.key,
-                format!("status {word} is not open, filled or cancelled"),
-            );
-            return None;
-        }
-    };
-    if wrong {
-        let word = shown(status);
-        let message = format!("{word} with remaining {remaining} of qty {qty}");
-        found.add("quantity", &order.key, message);
-    }
-    Some(Sound { order, side, price, qty, remaining, is_open: status == Some("open") })
 }
 
-fn shown(text: Option<&str>) -> String {
-    text.map_or_else(|| "(missing)".into(), |it| format!("`{it}`"))
+/// Keys that hold something else than they should.
+fn types(it: &Instrument<'_>, found: &mut Findings<'_>) {
+    if it.meta.is_other {
+        found.add("schema", &found.meta_key(), "is no hash");
+    }
+    for (side, members) in [(Side::Bid, &it.bids), (Side::Ask, &it.asks)] {
+        if members.is_none() {
+            found.add("schema", &it.side_key(side), "is no sorted set");
+        }
+    }
+    if it.trades.is_none() {
+        found.add("schema", &found.trades_key(), "is no stream");
+    }
+}
+
+/// The bit of a side in what is noted of an order.
+fn bit(side: Side) -> u8 {
+    match side {
+        Side::Bid => 1,
+        Side::Ask => 2,
+    }
 }
 
 /// Every member has its order; price, side and status agree.
 fn book_side(
+    it: &Instrument<'_>,
     side: Side,
-    key: &str,
-    members: &[Member],
-    orders: &BTreeMap<&str, &Order>,
-    sound: &BTreeMap<&str, Sound<'_>>,
+    sounds: &[Option<Sound>],
+    resting: &mut [u8],
     found: &mut Findings<'_>,
 ) {
-    for member in members {
-        let id = member.id.as_str();
-        if orders.get(id).is_none_or(|it| it.isin.is_none()) {
-            found.add("member-order", key, format!("member {id} has no order"));
+    let shown_id = |id| it.ids.shown(id);
+    for member in it.members(side) {
+        let index = find(&it.orders, member.id);
+        let Some(index) = index.filter(|at| it.orders[*at].exists() || it.orders[*at].is_other)
+        else {
+            let message = format!("member {} has no order", shown_id(member.id));
+            found.add("member-order", &it.side_key(side), message);
             continue;
-        }
-        let Some(order) = sound.get(id) else { continue };
+        };
+        resting[index] |= bit(side);
+        let Some(order) = &sounds[index] else { continue };
         if order.side != side {
-            found.add("side", key, format!("member {id} is a {} order", order.side.word()));
+            let message =
+                format!("member {} is a {} order", shown_id(member.id), order.side.word());
+            found.add("side", &it.side_key(side), message);
         }
         if !order.is_open {
-            let status = shown(order.order.status.as_deref());
-            found.add("order-member", key, format!("member {id} is an order that is {status}"));
+            let status = shown(it.orders[index].status);
+            let message = format!("member {} is an order that is {status}", shown_id(member.id));
+            found.add("order-member", &it.side_key(side), message);
         }
-        let text = order.order.price.as_deref().unwrap_or_default();
+        let text = it.orders[index].price.unwrap_or_default();
         // Redis's strtod and Rust's parse both round to the nearest double.
-        if text.parse::<f64>().ok().is_none_or(|it| it.to_bits() != unsigned(member.score)) {
-            found.add(
-                "price",
-                key,
-                format!("member {id} has score {}, its order says {text}", member.score),
-            );
+        let price = std::str::from_utf8(text).ok().and_then(|it| it.parse::<f64>().ok());
+        if price.is_none_or(|it| unsigned(it) != unsigned(member.score)) {
+            let (id, score) = (shown_id(member.id), member.score);
+            let text = String::from_utf8_lossy(text);
+            let message = format!("member {id} has score {score}, its order says {text}");
+            found.add("price", &it.side_key(side), message);
         }
     }
 }
@@ -176,195 +172,139 @@ fn unsigned(score: f64) -> u64 {
 }
 
 /// Every open order is in its side of the book.
-fn resting_orders(it: &Instrument, sound: &BTreeMap<&str, Sound<'_>>, found: &mut Findings<'_>) {
-    for (side, key, members) in sides(it) {
-        let listed: BTreeSet<&str> = members.iter().map(|it| it.id.as_str()).collect();
-        let open = sound.iter().filter(|(_, it)| it.is_open && it.side == side);
-        for (id, order) in open.filter(|(id, _)| !listed.contains(*id)) {
-            found.add("order-member", &order.order.key, format!("open order {id} is not in {key}"));
+fn open_orders(
+    it: &Instrument<'_>,
+    side: Side,
+    sounds: &[Option<Sound>],
+    resting: &[u8],
+    found: &mut Findings<'_>,
+) {
+    for ((order, sound), rests) in it.orders.iter().zip(sounds).zip(resting) {
+        let open = sound.as_ref().is_some_and(|it| it.is_open && it.side == side);
+        if open && rests & bit(side) == 0 {
+            let message =
+                format!("open order {} is not in {}", it.ids.shown(order.id), it.side_key(side));
+            found.of_order("order-member", order.id, message);
         }
     }
 }
 
-fn crossed(it: &Instrument, sound: &BTreeMap<&str, Sound<'_>>, found: &mut Findings<'_>) {
-    let prices = |members: &[Member]| -> Vec<Decimal> {
-        members.iter().filter_map(|it| sound.get(it.id.as_str())).map(|it| it.price).collect()
+fn crossed(it: &Instrument<'_>, sounds: &[Option<Sound>], found: &mut Findings<'_>) {
+    let prices = |side| {
+        let members = it.members(side).iter();
+        members.filter_map(|it_| sounds[find(&it.orders, it_.id)?].map(|order| order.price))
     };
-    let (bid, ask) = (prices(&it.bids).into_iter().max(), prices(&it.asks).into_iter().min());
-    if let Some((bid, ask)) = bid.zip(ask).filter(|(bid, ask)| bid >= ask) {
+    if let Some((bid, ask)) = prices(Side::Bid).max().zip(prices(Side::Ask).min())
+        && bid >= ask
+    {
         let message = format!("crossed: best bid {bid} is not below best ask {ask}");
-        found.add("crossed", &it.bids_key, message);
+        found.add("crossed", &it.side_key(Side::Bid), message);
     }
 }
 
-fn sums(it: &Instrument, sound: &BTreeMap<&str, Sound<'_>>, found: &mut Findings<'_>) {
+fn sums(it: &Instrument<'_>, sounds: &[Option<Sound>], found: &mut Findings<'_>) {
     let declared =
-        [(Side::Bid, "bid_qty", &it.meta.bid_qty), (Side::Ask, "ask_qty", &it.meta.ask_qty)];
+        [(Side::Bid, "bid_qty", it.meta.bid_qty), (Side::Ask, "ask_qty", it.meta.ask_qty)];
     for (side, name, text) in declared {
-        let Some(said) = text.as_deref().and_then(Decimal::parse) else {
-            let text = shown(text.as_deref());
-            found.add("schema", &it.meta_key, format!("{name} {text} is no decimal"));
+        let Some(said) = text.and_then(Decimal::parse) else {
+            let message = format!("{name} {} is no decimal", shown(text));
+            found.add("schema", &found.meta_key(), message);
             continue;
         };
-        let open = sound.values().filter(|it| it.is_open && it.side == side);
+        let open = sounds.iter().flatten().filter(|it| it.is_open && it.side == side);
         let sum = open.map(|it| it.remaining).try_fold(Decimal::ZERO, Decimal::plus);
         if sum != Some(said) {
             let sum = sum.map_or_else(|| "too large".into(), |it| it.to_string());
-            found.add(
-                "sum",
-                &it.meta_key,
-                format!("{name} is {said}, the open orders sum to {sum}"),
-            );
+            let message = format!("{name} is {said}, the open orders sum to {sum}");
+            found.add("sum", &found.meta_key(), message);
         }
     }
 }
 
-/// Trades name orders of the right side, within their prices, and use up exactly
-/// what the orders say is traded.
-fn trades(
-    it: &Instrument,
-    orders: &BTreeMap<&str, &Order>,
-    sound: &BTreeMap<&str, Sound<'_>>,
-    found: &mut Findings<'_>,
-) {
-    let floor = number(it.meta.seq_floor.as_deref()).unwrap_or(0);
-    let mut traded: BTreeMap<&str, Option<Decimal>> = BTreeMap::new();
-    for trade in &it.trades {
-        let Some((price, qty)) = trade_numbers(trade, it, found) else { continue };
-        let parties = [(Side::Bid, &trade.bid), (Side::Ask, &trade.ask)];
-        for (side, id) in parties {
-            let Some(id) = id.as_deref() else {
-                let message = format!("trade {} has no {} order", trade.entry, side.word());
-                found.add("schema", &it.trades_key, message);
-                continue;
-            };
-            let sum = traded.entry(id).or_insert(Some(Decimal::ZERO));
-            *sum = sum.and_then(|sum| sum.plus(qty));
-            if orders.get(id).is_none_or(|it| it.isin.is_none()) {
-                if floor == 0 {
-                    let message = format!("trade {} names order {id}, which is gone", trade.entry);
-                    found.add("trades", &it.trades_key, message);
-                }
-                continue;
-            }
-            let Some(order) = sound.get(id) else { continue };
-            let beyond = match side {
-                Side::Bid => price > order.price,
-                Side::Ask => price < order.price,
-            };
-            if order.side != side || beyond {
-                let (is, limit) = (order.side.word(), order.price);
-                let message = format!(
-                    "trade {} at {price} names {id} as {}, which is a {is} order at {limit}",
-                    trade.entry,
-                    side.word()
-                );
-                found.add("trades", &it.trades_key, message);
-            }
-        }
-    }
-    for (id, order) in sound {
-        let sum = traded.get(id).copied().unwrap_or(Some(Decimal::ZERO));
-        let used = order.qty.minus(order.remaining);
-        let agrees = if floor == 0 { sum == used } else { sum.is_some() && sum <= used };
-        if !agrees {
-            let text = |it: Option<Decimal>| it.map_or_else(|| "?".into(), |it| it.to_string());
-            let message =
-                format!("{} of it is traded, its trades sum to {}", text(used), text(sum));
-            found.add("trades", &order.order.key, message);
+/// Who carries the number of an event.
+#[derive(Clone, Copy)]
+enum Carrier {
+    Order(Id),
+    Trades,
+}
+
+impl Carrier {
+    fn key(self, found: &Findings<'_>) -> String {
+        match self {
+            Self::Order(id) => found.order_key(id),
+            Self::Trades => found.trades_key(),
         }
     }
 }
 
-fn trade_numbers(
-    trade: &Trade,
-    it: &Instrument,
-    found: &mut Findings<'_>,
-) -> Option<(Decimal, Decimal)> {
-    let price = trade.price.as_deref().and_then(Decimal::parse);
-    let qty = trade.qty.as_deref().and_then(Decimal::parse).filter(|it| *it > Decimal::ZERO);
-    let both = price.zip(qty);
-    if both.is_none() {
-        let message = format!(
-            "trade {} has price {} and qty {}",
-            trade.entry,
-            shown(trade.price.as_deref()),
-            shown(trade.qty.as_deref())
-        );
-        found.add("schema", &it.trades_key, message);
-    }
-    both
-}
-
-/// Whole numbers from 0 on, plainly spelled.
-pub fn number(text: Option<&str>) -> Option<u64> {
-    text.filter(|it| it.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
-}
-
-/// Each event from the floor to `meta.seq` is carried once; entries rise.
-fn sequence(it: &Instrument, scanned_seq: u64, found: &mut Findings<'_>) -> Vec<u64> {
-    let Some(last) = number(it.meta.seq.as_deref()) else {
-        let text = shown(it.meta.seq.as_deref());
-        found.add("schema", &it.meta_key, format!("seq {text} is no number"));
-        return Vec::new();
+/// Each event from the floor to `meta.seq` is carried once; entries rise. Gives the first
+/// that the listing may lack.
+fn sequence(it: &Instrument<'_>, scanned_seq: u64, found: &mut Findings<'_>) -> Option<u64> {
+    let Some(last) = number(it.meta.seq) else {
+        let message = format!("seq {} is no number", shown(it.meta.seq));
+        found.add("schema", &found.meta_key(), message);
+        return None;
     };
-    let floor = number(it.meta.seq_floor.as_deref()).unwrap_or(0);
-    let mut carried: BTreeMap<u64, &str> = BTreeMap::new();
-    let of_orders =
-        it.orders.iter().filter(|order| order.isin.as_deref() == Some(it.isin.as_str())).flat_map(
-            |order| {
-                let cancelled = order.cancel_seq.as_deref().map(Some);
-                let placed = [order.seq.as_deref()].into_iter();
-                placed.chain(cancelled).map(|text| (order.key.as_str(), text))
-            },
-        );
-    let of_trades = it.trades.iter().map(|trade| (it.trades_key.as_str(), trade.seq.as_deref()));
-    for (key, text) in of_orders.chain(of_trades) {
+    let mut carried: Vec<(u64, Carrier)> = Vec::with_capacity(it.orders.len() * 2);
+    let of_orders = it.orders.iter().filter(|order| it.is_own(order)).flat_map(|order| {
+        let placed = (Carrier::Order(order.id), order.seq);
+        let cancelled = order.cancel_seq.map(|text| (Carrier::Order(order.id), Some(text)));
+        [Some(placed), cancelled].into_iter().flatten()
+    });
+    let of_trades = it.trades().iter().map(|trade| (Carrier::Trades, trade.seq));
+    for (carrier, text) in of_orders.chain(of_trades) {
         let Some(seq) = number(text).filter(|it| *it > 0) else {
-            found.add("schema", key, format!("seq {} is no number from 1", shown(text)));
+            let message = format!("seq {} is no number from 1", shown(text));
+            found.add("schema", &carrier.key(found), message);
             continue;
         };
         if seq > last {
-            found.add("sequence", key, format!("event {seq} is after the last one, {last}"));
+            let message = format!("event {seq} is after the last one, {last}");
+            found.add("sequence", &carrier.key(found), message);
         }
-        if let Some(other) = carried.insert(seq, key) {
-            found.add("sequence", key, format!("event {seq} is also carried by {other}"));
+        carried.push((seq, carrier));
+    }
+    carried.sort_by_key(|(seq, _)| *seq);
+    for pair in carried.windows(2) {
+        let [(seq, first), (other, second)] = pair else { continue };
+        if seq == other {
+            let message = format!("event {seq} is also carried by {}", first.key(found));
+            found.add("sequence", &second.key(found), message);
         }
     }
-    let rising = it
-        .trades
-        .windows(2)
-        .find(|pair| number(pair[0].seq.as_deref()) >= number(pair[1].seq.as_deref()));
-    if let Some([_, late]) = rising {
-        found.add("sequence", &it.trades_key, format!("trade {} does not rise", late.entry));
+    if let Some(late) = falling(it.trades()) {
+        let message = format!("trade {} does not rise", late.shown());
+        found.add("sequence", &found.trades_key(), message);
     }
-    holes(it, floor, last, scanned_seq, &carried, found)
+    holes(it.meta.floor(), last, scanned_seq, &carried, found)
 }
 
-/// Runs of missing numbers, each reported once; those the listing may lack go back.
+/// Runs of missing numbers, each reported once; those the listing may lack are left to
+/// another.
 fn holes(
-    it: &Instrument,
     floor: u64,
     last: u64,
     scanned_seq: u64,
-    carried: &BTreeMap<u64, &str>,
+    carried: &[(u64, Carrier)],
     found: &mut Findings<'_>,
-) -> Vec<u64> {
-    let mut unlisted = Vec::new();
+) -> Option<u64> {
+    let mut unlisted = None;
     let mut expected = floor + 1;
-    let ends = carried.keys().copied().filter(|it| *it > floor && *it <= last).chain([last + 1]);
-    for next in ends {
+    let within = carried.iter().map(|(seq, _)| *seq).filter(|it| *it > floor && *it <= last);
+    for next in within.chain([last + 1]) {
         let old_end = next.min(scanned_seq.saturating_add(1));
         if expected < old_end {
             let message = match old_end - expected {
                 1 => format!("event {expected} is missing (last is {last})"),
                 _ => format!("events {expected} to {} are missing (last is {last})", old_end - 1),
             };
-            found.add("sequence", &it.meta_key, message);
+            found.add("sequence", &found.meta_key(), message);
         }
-        // Bounded by what was traded while we read.
-        unlisted.extend(expected.max(old_end)..next);
-        expected = next + 1;
+        let new = expected.max(old_end);
+        if new < next {
+            unlisted = unlisted.or(Some(new));
+        }
+        expected = (next + 1).max(expected);
     }
     unlisted
 }
@@ -373,31 +313,53 @@ fn holes(
 const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
-fn checksum(it: &Instrument, sound: &BTreeMap<&str, Sound<'_>>, found: &mut Findings<'_>) {
-    let mut lines: Vec<(Side, Decimal, &str, &Order)> = sound
-        .values()
-        .filter(|it| it.is_open)
-        .map(|it| (it.side, it.price, it.order.id.as_str(), it.order))
+fn fold(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
+}
+
+/// Compares the checksum, and counts the levels on the way.
+fn checksum(it: &Instrument<'_>, sounds: &[Option<Sound>], found: &mut Findings<'_>) -> usize {
+    let mut open: Vec<(Side, Decimal, &Order<'_>)> = it
+        .orders
+        .iter()
+        .zip(sounds)
+        .filter_map(|(order, sound)| {
+            let sound = sound.as_ref().filter(|it| it.is_open)?;
+            Some((sound.side, sound.price, order))
+        })
         .collect();
-    lines.sort_by_key(|(side, price, id, _)| (*side, *price, *id));
+    let text = |id| {
+        let mut text = Vec::with_capacity(20);
+        it.ids.write(id, &mut text);
+        text
+    };
+    open.sort_unstable_by(|(side, price, order), (other_side, other_price, other)| {
+        (side, price)
+            .cmp(&(other_side, other_price))
+            .then_with(|| text(order.id).cmp(&text(other.id)))
+    });
+    let levels = open.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)).count();
     let mut hash = FNV_BASIS;
-    for (side, _, id, order) in lines {
-        let price = order.price.as_deref().unwrap_or_default();
-        let remaining = order.remaining.as_deref().unwrap_or_default();
-        let line = format!("{}|{}|{price}|{id}|{remaining}\n", it.isin, side.word());
-        for byte in line.bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
+    let mut line = Vec::with_capacity(64);
+    for (side, _, order) in open {
+        line.clear();
+        for part in [it.isin.as_bytes(), side.word().as_bytes(), order.price.unwrap_or_default()] {
+            line.extend_from_slice(part);
+            line.push(b'|');
         }
+        it.ids.write(order.id, &mut line);
+        line.push(b'|');
+        line.extend_from_slice(order.remaining.unwrap_or_default());
+        line.push(b'\n');
+        hash = fold(hash, &line);
     }
     let computed = format!("{hash:016x}");
-    if it.meta.checksum.as_deref() != Some(computed.as_str()) {
-        let said = shown(it.meta.checksum.as_deref());
-        found.add(
-            "checksum",
-            &it.meta_key,
-            format!("checksum is {said}, the open orders give {computed}"),
-        );
+    if it.meta.checksum != Some(computed.as_bytes()) {
+        let said = shown(it.meta.checksum);
+        let message = format!("checksum is {said}, the open orders give {computed}");
+        found.add("checksum", &found.meta_key(), message);
     }
+    levels
 }
 
 #[cfg(test)]

@@ -1,31 +1,28 @@
 //! `verify-orderbook`: checks every invariant of the order books in a cluster.
 //!
 //! Read-only, exact, and at work while a trader writes: an instrument is judged on
-//! what was read at one sequence number ([`reader`]), by pure rules
-//! ([`invariants`]). The layout and the rules are in the README.
+//! what was read at one sequence number ([`round`]), by pure rules ([`invariants`]).
+//! Which orders there are is listed once ([`listing`]); against an earlier fingerprint
+//! only what moved is judged ([`since`]). The layout and the rules are in the README.
 
-pub mod book;
-pub mod decimal;
 pub mod invariants;
-pub mod layout;
-mod reader;
+mod listing;
+mod round;
+mod since;
 
-use baton_plugin::redis::{Command, Request, Role};
-use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, MemberKind, Plugin};
-use invariants::{Violation, judge};
-use layout::{Fields, Keys};
-use reader::Reader;
+use baton_books::fingerprint::{self, Since, key_list};
+use baton_books::source::KeyList;
+use baton_books::still::read_all;
+use baton_books::{Fields, Halt, INSTRUMENTS_MAX, Id, Keys, Source, Tally, Violation, number};
+use baton_plugin::{About, Fault, Host, JsonSchema, Plugin};
+use listing::{Listing, Place, Strays};
+use round::{BATCH, Round};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Violations listed; more are counted by `truncated`.
-const VIOLATIONS_MAX: usize = 1000;
+use since::Compared;
+pub use since::{Change, Lost};
 
 /// How often the orders are listed again for instruments that were traded since.
 const ROUNDS_MAX: u32 = 10;
-
-/// Longest wait for a node's ROLE, ms.
-const ROLE_TIMEOUT_MS: u32 = 1000;
 
 /// What to check.
 #[derive(Deserialize, JsonSchema)]
@@ -39,6 +36,16 @@ pub struct Input {
     pub instruments: Option<Vec<String>>,
     /// SCAN pattern of meta hashes; from the template of their key if absent.
     pub pattern: Option<String>,
+    /// An earlier fingerprint, or `redis` for the one that snapshot-orderbook has stored:
+    /// only what moved since is judged in full. Absent or null: everything is.
+    pub since: Option<Since>,
+    /// Where the stored fingerprint is.
+    #[serde(default = "fingerprint_key")]
+    pub fingerprint_key: String,
+    /// A loss was declared, as after a failover: events that the fingerprint has and the
+    /// books have not are reported and are no violation.
+    #[serde(default)]
+    pub declared_loss: bool,
     /// Templates of keys.
     #[serde(default)]
     pub keys: Keys,
@@ -47,10 +54,14 @@ pub struct Input {
     pub fields: Fields,
 }
 
+fn fingerprint_key() -> String {
+    fingerprint::KEY.to_owned()
+}
+
 /// The verdict.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Output {
-    /// `pass` or `fail`.
+    /// `pass`, `pass with declared loss` or `fail`.
     pub verdict: String,
     /// The node that was read.
     pub master: String,
@@ -64,8 +75,20 @@ pub struct Output {
     pub trades: usize,
     /// What does not hold, by key; at most 1000.
     pub violations: Vec<Violation>,
+    /// All that does not hold.
+    pub violation_count: usize,
     /// There are more violations than listed.
     pub truncated: bool,
+    /// How many instruments are safe to trade.
+    pub safe: usize,
+    /// Their names, where they are at most 1000; else none.
+    pub safe_instruments: Vec<String>,
+    /// How many must not be traded.
+    pub halted: usize,
+    /// Which, each with its broken invariants; at most 1000.
+    pub halt: Vec<Halt>,
+    /// What became of them since the fingerprint that was given.
+    pub since: Option<Change>,
 }
 
 /// The plugin.
@@ -80,194 +103,244 @@ impl Plugin for VerifyOrderbook {
             name: "verify-orderbook",
             version: env!("CARGO_PKG_VERSION"),
             summary: "Checks every invariant of the order books in a cluster",
-            redis_commands: &["ROLE", "SCAN", "HGET", "HMGET", "ZRANGE", "XRANGE"],
+            redis_commands: &[
+                "ROLE",
+                "SCAN",
+                "EXISTS",
+                "GET",
+                "HGET",
+                "HMGET",
+                "ZCARD",
+                "ZRANGE",
+                "XINFO|STREAM",
+                "XRANGE",
+            ],
             when_interrupted: "rerun",
         }
     }
 
     fn run<H: Host>(input: Input, host: &mut H) -> Result<Output, Fault> {
-        let cluster = host
-            .describe_cluster(&input.cluster)
-            .map_err(|error| Fault::from_redis("cannot look up the cluster", &error))?;
-        let master = match &input.master {
-            Some(master) => master.clone(),
-            None => find_master(&cluster, host)?,
+        let source = Source::find(&input.cluster, input.master.as_deref(), host)?;
+        let wanted = input.instruments.as_deref();
+        let isins = source.instruments(&input.keys, wanted, input.pattern.as_deref(), host)?;
+        let place =
+            Place { source: &source, keys: &input.keys, fields: &input.fields, isins: &isins };
+        let compared = match &input.since {
+            None => None,
+            Some(since) => {
+                let then = fingerprint::find(since, &source, &input.fingerprint_key, host)?;
+                Some(since::compare(&place, &then, input.declared_loss, host)?)
+            }
         };
-        let reader = Reader {
-            cluster: &cluster.name,
-            address: &master,
-            keys: &input.keys,
-            fields: &input.fields,
-        };
-        let isins = match &input.instruments {
-            Some(isins) => isins.clone(),
-            None => instruments(&reader, input.pattern.as_deref(), host)?,
-        };
-        let mut tally = Tally::new(master.clone());
-        let mut pending = isins.clone();
+        let mut check = Check { place, tally: Tally::default(), counts: Counts::new(isins.len()) };
+        match &compared {
+            None => check.run((0..isins.len()).collect(), input.instruments.is_none(), host)?,
+            Some(it) if it.full.is_empty() => {}
+            Some(it) => check.run(it.full.clone(), input.instruments.is_none(), host)?,
+        }
+        Ok(check.close(compared))
+    }
+}
+
+/// What was counted of each instrument, so that one that is judged again counts once.
+pub(crate) struct Counts(Vec<[u32; 3]>);
+
+impl Counts {
+    fn new(instruments: usize) -> Self {
+        Self(vec![[0; 3]; instruments])
+    }
+
+    pub(crate) fn set(&mut self, index: usize, counts: [usize; 3]) {
+        self.0[index] = counts.map(|it| u32::try_from(it).unwrap_or(u32::MAX));
+    }
+
+    fn sum(&self, which: usize) -> usize {
+        self.0.iter().map(|it| it[which] as usize).sum()
+    }
+}
+
+struct Check<'a> {
+    place: Place<'a>,
+    tally: Tally,
+    counts: Counts,
+}
+
+impl Check<'_> {
+    /// Judges `pending`; with a fresh list of orders those whose list was outrun by the
+    /// trader, until the last round.
+    fn run<H: Host>(
+        &mut self,
+        mut pending: Vec<usize>,
+        is_all: bool,
+        host: &mut H,
+    ) -> Result<(), Fault> {
+        let isins = self.place.isins;
+        // Numbers first, then the list: every order placed up to these is in it.
+        let mut scanned = vec![0; isins.len()];
+        self.number(&pending, &mut scanned, host)?;
+        let mut listing = Listing::first(&self.place, host)?;
         for round in 1..=ROUNDS_MAX {
-            pending = check(&reader, &input, &isins, &pending, round, &mut tally, host)?;
+            let is_last = round == ROUNDS_MAX;
+            let mut one = Round {
+                place: &self.place,
+                listing: &mut listing,
+                scanned: &scanned,
+                is_last,
+                tally: &mut self.tally,
+                counts: &mut self.counts,
+                checked: isins.len() - pending.len(),
+                again: Vec::new(),
+            };
+            let never = read_all(&mut one, &pending, BATCH, host)?;
+            pending = one.again;
+            if is_last {
+                for index in never {
+                    self.too_fast(&isins[index]);
+                }
+                break;
+            }
+            pending.extend(never);
+            pending.sort_unstable();
+            pending.dedup();
             if pending.is_empty() {
                 break;
             }
+            self.number(&pending, &mut scanned, host)?;
+            listing.again(&self.place, host)?;
         }
-        Ok(tally.close())
-    }
-}
-
-/// The one data node that says it is master.
-fn find_master<H: Host>(cluster: &Cluster, host: &mut H) -> Result<String, Fault> {
-    let nodes = cluster.addresses(MemberKind::Data);
-    let requests: Vec<Request> =
-        nodes.iter().map(|it| Request::new(it.clone(), vec![Command::line("ROLE")])).collect();
-    let results = host
-        .call(&cluster.name, &requests, ROLE_TIMEOUT_MS)
-        .map_err(|error| Fault::from_redis("cannot look for the master", &error))?;
-    let is_master = |result: &Result<Vec<_>, _>| {
-        let role = result.as_ref().ok().and_then(|it| Role::from_value(it.first()?));
-        matches!(role, Some(Role::Master { .. }))
-    };
-    let masters: Vec<String> = nodes
-        .into_iter()
-        .zip(&results)
-        .filter(|(_, result)| is_master(result))
-        .map(|(address, _)| address)
-        .collect();
-    match &masters[..] {
-        [one] => Ok(one.clone()),
-        [] => Err(Fault::retryable("no-master", "no reachable node is master: give `master`")),
-        all => {
-            let why = format!("{} all are master: give `master`", all.join(" and "));
-            Err(Fault::permanent("split-brain", why))
-        }
-    }
-}
-
-fn instruments<H: Host>(
-    reader: &Reader<'_>,
-    pattern: Option<&str>,
-    host: &mut H,
-) -> Result<Vec<String>, Fault> {
-    let pattern = pattern.map_or_else(|| Keys::pattern(&reader.keys.meta), str::to_owned);
-    let keys = reader.scan(&pattern, host)?;
-    let isins = keys.iter().filter_map(|key| Keys::value(&reader.keys.meta, key));
-    Ok(isins.map(str::to_owned).collect())
-}
-
-/// Checks the pending instruments on a fresh list of orders; gives back those whose
-/// list was outrun by the trader, until the last round.
-fn check<H: Host>(
-    reader: &Reader<'_>,
-    input: &Input,
-    isins: &[String],
-    pending: &[String],
-    round: u32,
-    tally: &mut Tally,
-    host: &mut H,
-) -> Result<Vec<String>, Fault> {
-    // Numbers first, then the list: every order placed up to these is in it.
-    let scanned = reader.sequences(pending, host)?;
-    let listed = reader.orders_by_isin(host)?;
-    if round == 1 && input.instruments.is_none() {
-        tally.strays(reader, &listed, isins, host)?;
-    }
-    let nobody = BTreeSet::new();
-    let total = isins.len() as u64;
-    let mut again = Vec::new();
-    for (done, (isin, seq)) in pending.iter().zip(scanned).enumerate() {
-        let left = pending.len() - done;
-        host.report(total - left as u64, Some(total), &format!("checking {isin}"));
-        let orders = listed.get(isin).unwrap_or(&nobody);
-        let Some(it) = reader.instrument(isin, orders, host)? else {
-            if round < ROUNDS_MAX {
-                again.push(isin.clone());
-            } else {
-                let why = "is traded too fast to be read at one sequence number";
-                tally.add("sequence", isin, &Keys::fill(&reader.keys.meta, isin), why);
-            }
-            continue;
-        };
-        let judged = judge(&it, seq.unwrap_or(0));
-        if !judged.unlisted.is_empty() && round < ROUNDS_MAX {
-            again.push(isin.clone());
-            continue;
-        }
-        if let Some(first) = judged.unlisted.first() {
-            let why =
-                format!("event {first} is carried by nothing that was found in {round} lists");
-            tally.add("sequence", isin, &it.meta_key, &why);
-        }
-        tally.instruments += 1;
-        tally.levels += judged.levels;
-        tally.trades += it.trades.len();
-        tally.orders += it.orders.iter().filter(|it| it.isin.is_some()).count();
-        tally.violations.extend(judged.violations);
-    }
-    Ok(again)
-}
-
-/// What was counted so far.
-struct Tally {
-    master: String,
-    instruments: usize,
-    orders: usize,
-    levels: usize,
-    trades: usize,
-    violations: Vec<Violation>,
-}
-
-impl Tally {
-    fn new(master: String) -> Self {
-        Self { master, instruments: 0, orders: 0, levels: 0, trades: 0, violations: Vec::new() }
-    }
-
-    fn add(&mut self, invariant: &str, isin: &str, key: &str, message: &str) {
-        self.violations.push(Violation {
-            invariant: invariant.into(),
-            instrument: isin.into(),
-            key: key.into(),
-            message: message.into(),
-        });
-    }
-
-    /// Orders of instruments that have no book. An instrument may have been opened
-    /// since the instruments were listed: only one that still has no meta hash counts.
-    fn strays<H: Host>(
-        &mut self,
-        reader: &Reader<'_>,
-        listed: &BTreeMap<String, BTreeSet<String>>,
-        isins: &[String],
-        host: &mut H,
-    ) -> Result<(), Fault> {
-        let unknown: Vec<String> =
-            listed.keys().filter(|isin| !isins.contains(isin)).cloned().collect();
-        let sequences = reader.sequences(&unknown, host)?;
-        for (isin, _) in unknown.iter().zip(sequences).filter(|(_, seq)| seq.is_none()) {
-            for id in listed.get(isin).into_iter().flatten() {
-                let key = Keys::fill(&reader.keys.order, id);
-                let why = if isin.is_empty() {
-                    "has no instrument".to_owned()
-                } else {
-                    format!("is of {isin}, which has no meta hash")
-                };
-                self.add("order-member", isin, &key, &why);
-            }
+        if is_all {
+            self.strays(&listing, host)?;
         }
         Ok(())
     }
 
-    fn close(mut self) -> Output {
-        let truncated = self.violations.len() > VIOLATIONS_MAX;
-        self.violations.truncate(VIOLATIONS_MAX);
+    fn too_fast(&mut self, isin: &str) {
+        let key = Keys::fill(&self.place.keys.meta, isin);
+        let why = "is traded too fast to be read at one sequence number";
+        self.tally.push(Violation::new("sequence", isin, &key, why));
+    }
+
+    /// Notes the number of the last event of each of these instruments; 0 without one.
+    fn number<H: Host>(
+        &self,
+        of: &[usize],
+        scanned: &mut [u64],
+        host: &mut H,
+    ) -> Result<(), Fault> {
+        let isins: Vec<&str> = of.iter().map(|it| self.place.isins[*it].as_str()).collect();
+        for (index, seq) in of.iter().zip(self.seqs(&isins, host)?) {
+            scanned[*index] = seq.unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    fn seqs<H: Host>(&self, isins: &[&str], host: &mut H) -> Result<Vec<Option<u64>>, Fault> {
+        let keys = key_list(&self.place.keys.meta, isins);
+        let source = self.place.source;
+        let answers = source.each(&["HMGET", &self.place.fields.seq], &keys, host)?;
+        let seq = |reply| -> Result<Option<u64>, Fault> {
+            let field = source.typed(reply, "HMGET")?.and_then(|mut it| it.next());
+            Ok(field.and_then(|it| number(it.bytes())))
+        };
+        answers.iter().map(seq).collect()
+    }
+
+    /// Orders of instruments that have no book. An instrument may have been opened since
+    /// the instruments were listed: only one that still has no meta hash counts.
+    fn strays<H: Host>(&mut self, listing: &Listing, host: &mut H) -> Result<(), Fault> {
+        let names: Vec<&str> = listing.strangers.keys().map(String::as_str).collect();
+        let seqs = self.seqs(&names, host)?;
+        for ((isin, strays), _) in listing
+            .strangers
+            .iter()
+            .zip(seqs)
+            .filter(|((isin, _), seq)| seq.is_none() && !isin.is_empty())
+        {
+            self.tell(listing, isin, strays, &format!("is of {isin}, which has no meta hash"));
+        }
+        if let Some(nameless) = listing.strangers.get("") {
+            let still = self.existing(listing, nameless, host)?;
+            self.tell(listing, "", &still, "has no instrument");
+        }
+        self.tell(listing, "", &listing.no_hashes, "is no hash");
+        if listing.strays_untold > 0 {
+            let why = format!("{} more orders have no instrument", listing.strays_untold);
+            let key = Keys::pattern(&self.place.keys.order);
+            self.tally.push(Violation::new("order-member", "", &key, why));
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, listing: &Listing, isin: &str, strays: &Strays, why: &str) {
+        let invariant = if why == "is no hash" { "schema" } else { "order-member" };
+        for id in &strays.ids {
+            let key = Keys::fill(&self.place.keys.order, &listing.ids.shown(*id));
+            self.tally.push(Violation::new(invariant, isin, &key, why));
+        }
+        for _ in strays.ids.len()..strays.count {
+            let key = Keys::pattern(&self.place.keys.order);
+            self.tally.push(Violation::new(invariant, isin, &key, why));
+        }
+    }
+
+    /// Those that are still there: an order may be removed while orders are listed.
+    fn existing<H: Host>(
+        &self,
+        listing: &Listing,
+        strays: &Strays,
+        host: &mut H,
+    ) -> Result<Strays, Fault> {
+        let mut keys = KeyList::default();
+        for id in &strays.ids {
+            let key = Keys::fill(&self.place.keys.order, &listing.ids.shown(*id));
+            keys.push(|out| out.extend_from_slice(key.as_bytes()));
+        }
+        let answers = self.place.source.each(&["EXISTS"], &keys, host)?;
+        let mut ids: Vec<Id> = Vec::new();
+        for (id, reply) in strays.ids.iter().zip(answers.iter()) {
+            if self.place.source.int(reply, "EXISTS")? > 0 {
+                ids.push(*id);
+            }
+        }
+        let gone = strays.ids.len() - ids.len();
+        Ok(Strays { count: strays.count - gone, ids })
+    }
+
+    fn close(mut self, compared: Option<Compared>) -> Output {
+        let since = compared.map(|it| {
+            it.violations.into_iter().for_each(|violation| self.tally.push(violation));
+            it.change
+        });
+        let isins = self.place.isins;
+        let is_safe = |isin: &&String| !self.tally.is_halted(isin);
+        let safe = isins.iter().filter(is_safe).count();
+        let named = if safe <= INSTRUMENTS_MAX {
+            isins.iter().filter(is_safe).cloned().collect()
+        } else {
+            Vec::new()
+        };
+        let sum = self.tally.close();
+        let lost = since.as_ref().is_some_and(|it| it.fallen > 0);
+        let verdict = match (sum.violation_count, lost) {
+            (0, false) => "pass",
+            (0, true) => "pass with declared loss",
+            _ => "fail",
+        };
         Output {
-            verdict: if self.violations.is_empty() { "pass" } else { "fail" }.into(),
-            master: self.master,
-            instruments: self.instruments,
-            orders: self.orders,
-            levels: self.levels,
-            trades: self.trades,
-            violations: self.violations,
-            truncated,
+            verdict: verdict.into(),
+            master: self.place.source.address.clone(),
+            instruments: isins.len(),
+            orders: self.counts.sum(0),
+            levels: self.counts.sum(1),
+            trades: self.counts.sum(2),
+            truncated: sum.violation_count > sum.violations.len(),
+            violations: sum.violations,
+            violation_count: sum.violation_count,
+            safe,
+            safe_instruments: named,
+            halted: sum.halted,
+            halt: sum.halt,
+            since,
         }
     }
 }

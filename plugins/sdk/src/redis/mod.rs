@@ -13,7 +13,7 @@ pub use command::{Command, Request};
 pub use error::{ErrorKind, RedisError};
 pub use info::Info;
 pub use keys::{Compared, Difference, Held, Holding, Holdings, Page, Unread};
-pub use packed::{Items, Replies, View};
+pub use packed::{Flat, Head, Items, Replies, View};
 pub use role::Role;
 pub use stream::{StreamPlace, StreamReading, Streamed, Stretch, Unreadable};
 pub use value::{Malformed, Node, Value};

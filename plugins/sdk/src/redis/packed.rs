@@ -40,6 +40,92 @@ pub struct Items<'a> {
     rest: &'a [u8],
 }
 
+/// One value without those in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Head<'a> {
+    /// Nil.
+    Null,
+    /// RESP3 boolean.
+    Bool(bool),
+    /// Integer.
+    Int(i64),
+    /// RESP3 double.
+    Double(f64),
+    /// Bytes of a string, a status or a big number.
+    Text(&'a [u8]),
+    /// An error reply, whole.
+    Error(&'a [u8]),
+    /// So many values follow: an array, a set, a push, or a map's keys and values.
+    List(u32),
+}
+
+/// Values in the order in which they lie, lists before what is in them: for who reads
+/// replies of a known form, and each byte once.
+#[derive(Clone, Debug)]
+pub struct Flat<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Flat<'a> {
+    /// The next value; none at the end, and where the bytes are no values.
+    #[inline]
+    pub fn head(&mut self) -> Option<Head<'a>> {
+        let (&tag, rest) = self.rest.split_first()?;
+        if tag >= 5 {
+            let (count, rest) = rest.split_first_chunk::<4>()?;
+            let count = u32::from_le_bytes(*count);
+            if tag <= 8 {
+                let (text, rest) = rest.split_at_checked(count as usize)?;
+                self.rest = rest;
+                return Some(if tag == 7 { Head::Error(text) } else { Head::Text(text) });
+            }
+            self.rest = rest;
+            return match tag {
+                9 | 11 | 12 => Some(Head::List(count)),
+                10 => Some(Head::List(count.checked_mul(2)?)),
+                _ => None,
+            };
+        }
+        if tag <= 2 {
+            self.rest = rest;
+            return Some(if tag == 0 { Head::Null } else { Head::Bool(tag == 2) });
+        }
+        let (number, rest) = rest.split_first_chunk::<8>()?;
+        self.rest = rest;
+        Some(match tag {
+            3 => Head::Int(i64::from_le_bytes(*number)),
+            _ => Head::Double(f64::from_le_bytes(*number)),
+        })
+    }
+
+    /// The bytes of the next value, which is passed over with all that is in it; none where
+    /// it is no text.
+    #[inline]
+    pub fn text(&mut self) -> Option<&'a [u8]> {
+        match self.head()? {
+            Head::Text(text) => Some(text),
+            Head::List(count) => {
+                self.pass(count);
+                None
+            }
+            Head::Null | Head::Bool(_) | Head::Int(_) | Head::Double(_) | Head::Error(_) => None,
+        }
+    }
+
+    /// Passes over so many values with all that is in them.
+    pub fn pass(&mut self, count: u32) {
+        let mut missing = u64::from(count);
+        while missing > 0 {
+            missing -= 1;
+            match self.head() {
+                Some(Head::List(more)) => missing += u64::from(more),
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+}
+
 impl Replies {
     /// Takes what the host gave. What is not packed values reads as if it ended there.
     pub fn new(bytes: Vec<u8>) -> Self {
@@ -49,6 +135,11 @@ impl Replies {
     /// Reply by reply.
     pub fn iter(&self) -> Items<'_> {
         Items { left: u64::MAX, rest: &self.0 }
+    }
+
+    /// Value by value, each byte once.
+    pub fn flat(&self) -> Flat<'_> {
+        Flat { rest: &self.0 }
     }
 
     /// Packs replies, as the host does.
@@ -236,6 +327,35 @@ mod tests {
         assert_eq!(replies.next().and_then(View::error).as_deref(), Some("WRONGTYPE no"));
         assert_eq!(replies.next(), Some(View::Bool(true)));
         assert_eq!(replies.next(), None);
+    }
+
+    #[test]
+    fn what_is_packed_is_read_value_by_value() {
+        let pairs = vec![(Value::from("k"), Value::List(vec![Value::Int(-7), Value::Null]))];
+        let replies = [
+            Value::List(vec![Value::from("a"), Value::Map(pairs), Value::Double(1.5)]),
+            Value::Error("WRONGTYPE no".into()),
+            Value::Bool(true),
+            Value::from("end"),
+        ];
+        let packed = Replies::pack(&replies);
+        let mut flat = packed.flat();
+        let all: Vec<Head<'_>> = std::iter::from_fn(|| flat.head()).collect();
+        let (text, error) = (Head::Text, Head::Error(b"WRONGTYPE no"));
+        let list = [Head::List(3), text(b"a"), Head::List(2), text(b"k"), Head::List(2)];
+        let rest = [Head::Int(-7), Head::Null, Head::Double(1.5), error, Head::Bool(true)];
+        assert_eq!(all, [&list[..], &rest, &[text(b"end")]].concat());
+        let mut flat = packed.flat();
+        assert_eq!(flat.text(), None, "a list is passed over whole");
+        flat.pass(2);
+        assert_eq!((flat.text(), flat.head()), (Some(&b"end"[..]), None));
+        for end in 0..packed.0.len() {
+            let cut = Replies(packed.0[..end].to_vec());
+            let mut flat = cut.flat();
+            flat.pass(u32::MAX);
+            let mut flat = cut.flat();
+            assert!(std::iter::from_fn(|| flat.head()).count() < all.len(), "{end}");
+        }
     }
 
     #[test]

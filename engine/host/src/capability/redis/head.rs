@@ -131,6 +131,10 @@ fn ascii<'a>(text: &'a [u8], what: &str) -> Result<&'a str, Broken> {
 }
 
 fn number(text: &[u8]) -> Result<i64, Broken> {
+    // Most are lengths of a few digits.
+    if text.len() <= 9 && !text.is_empty() && text.iter().all(u8::is_ascii_digit) {
+        return Ok(text.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')));
+    }
     ascii(text, "number")?
         .parse()
         .map_err(|_| Broken::Protocol(format!("{:?} is no number", shown(text))))

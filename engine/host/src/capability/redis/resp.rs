@@ -196,11 +196,30 @@ pub(super) fn put<'a>(
     bytes: &mut Vec<u8>,
     words: impl Iterator<Item = &'a [u8]> + ExactSizeIterator,
 ) {
-    use std::io::Write as _;
-    write!(bytes, "*{}\r\n", words.len()).expect("memory takes everything");
+    line(bytes, b'*', words.len());
     for word in words {
-        write!(bytes, "${}\r\n", word.len()).expect("memory takes everything");
+        line(bytes, b'$', word.len());
         bytes.extend_from_slice(word);
         bytes.extend_from_slice(b"\r\n");
     }
+}
+
+/// A count or length; without the machinery of formatting, which costs more than all else
+/// of a short command.
+fn line(bytes: &mut Vec<u8>, kind: u8, number: usize) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut left = number;
+    loop {
+        at -= 1;
+        // One digit.
+        digits[at] = b'0' + u8::try_from(left % 10).unwrap_or_default();
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    bytes.push(kind);
+    bytes.extend_from_slice(&digits[at..]);
+    bytes.extend_from_slice(b"\r\n");
 }

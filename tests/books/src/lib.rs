@@ -1,14 +1,22 @@
-//! Order books as the trader keeps them in Redis: one [`Book`] an instrument,
-//! every change of it as the commands of one transaction.
+//! Order books, trades and risk as a trading system keeps them in Redis: one [`Book`]
+//! an instrument, every change of it as the commands of one transaction.
 //!
-//! Prices are whole cents and quantities whole pieces in here; in Redis they
-//! are decimal text. The layout and its invariants are the ones that the
-//! plugin `verify-orderbook` checks (see its README): this is the other side.
+//! Prices are whole cents and quantities whole pieces in here; in Redis they are
+//! decimal text. The layout and its invariants are those that the plugins
+//! `verify-orderbook`, `verify-trades` and `verify-risk` check (see their READMEs): this
+//! is the other side, and the tests' one source of such data, here and in `plugins/`.
+
+mod dice;
+mod history;
+mod risk;
 
 use std::collections::BTreeMap;
 
-/// Prices of one instrument stay within this of its first price, in cents.
-const SPREAD_CENTS: u64 = 200;
+pub use dice::{Dice, middle};
+pub use history::{History, opened};
+use risk::Positions;
+pub use risk::{ACCOUNTS, account, account_number, risk_key};
+
 /// FNV-1a, 64 bits: the first value and the prime.
 const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01b3;
@@ -53,6 +61,8 @@ pub struct Resting {
     pub price: u64,
     /// What is left of it, in pieces; never zero.
     pub remaining: u64,
+    /// Whose it is: number of an account, from 0.
+    pub account: usize,
 }
 
 /// The book of one instrument.
@@ -60,18 +70,26 @@ pub struct Resting {
 pub struct Book {
     isin: String,
     seq: u64,
+    trades: u64,
     resting: BTreeMap<u64, Resting>,
+    positions: Positions,
 }
 
 impl Book {
     /// A book without orders and without a past.
     pub fn empty(isin: impl Into<String>) -> Self {
-        Self { isin: isin.into(), seq: 0, resting: BTreeMap::new() }
+        Self::found(isin, (0, 0), BTreeMap::new(), &[])
     }
 
-    /// A book as it was found.
-    pub fn found(isin: impl Into<String>, seq: u64, resting: BTreeMap<u64, Resting>) -> Self {
-        Self { isin: isin.into(), seq, resting }
+    /// A book as it was found: the numbers of its last event and its last trade, what
+    /// rests, and each account's position.
+    pub fn found(
+        isin: impl Into<String>,
+        (seq, trades): (u64, u64),
+        resting: BTreeMap<u64, Resting>,
+        positions: &[i64],
+    ) -> Self {
+        Self { isin: isin.into(), seq, trades, resting, positions: Positions::of(positions) }
     }
 
     /// The instrument.
@@ -82,6 +100,11 @@ impl Book {
     /// The number of its last event.
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// How many trades there were.
+    pub fn trades(&self) -> u64 {
+        self.trades
     }
 
     /// Orders that rest, by id.
@@ -98,16 +121,35 @@ impl Book {
         }
     }
 
-    /// Places an order, which trades with what it crosses and rests with what
-    /// is left. Returns the commands of the transaction.
-    pub fn place(&mut self, id: u64, side: Side, price: u64, qty: u64) -> Vec<Command> {
+    /// Places an order, which trades with what it crosses and rests with what is left.
+    /// Returns the commands of the transaction.
+    pub fn place(&mut self, id: u64, order: Resting) -> Vec<Command> {
+        let mut commands = self.enter(id, order);
+        commands.push(self.seal());
+        commands
+    }
+
+    /// Cancels an order that rests. Returns the commands of the transaction; none when
+    /// no such order rests.
+    pub fn cancel(&mut self, id: u64) -> Vec<Command> {
+        let mut commands = self.withdraw(id);
+        if !commands.is_empty() {
+            commands.push(self.seal());
+        }
+        commands
+    }
+
+    /// As [`Book::place`], of a longer transaction that [`Book::seal`] ends.
+    fn enter(&mut self, id: u64, order: Resting) -> Vec<Command> {
         let number = self.next_seq();
+        let Resting { side, price, remaining: qty, account: party } = order;
         let mut trades = Vec::new();
         let mut left = qty;
         while left > 0 {
             let Some(met) = self.first_to_meet(side, price) else { break };
-            let (commands, filled) = self.trade(id, side, met, left);
-            trades.extend(commands);
+            let nth = trades.len();
+            let (commands, filled) = self.trade(id, Resting { remaining: left, ..order }, met, nth);
+            trades.push(commands);
             left -= filled;
         }
         let status = if left == 0 { "filled" } else { "open" };
@@ -128,30 +170,25 @@ impl Book {
             status,
             "seq",
             &number.to_string(),
+            "account",
+            &account(party),
         ])];
-        commands.extend(trades);
+        commands.extend(trades.into_iter().flatten());
         if left > 0 {
-            self.resting.insert(id, Resting { side, price, remaining: left });
-            commands.push(words([
-                "ZADD",
-                &self.side_key(side),
-                &price_text(price),
-                &id.to_string(),
-            ]));
+            self.resting.insert(id, Resting { remaining: left, ..order });
+            let key = self.side_key(side);
+            commands.push(words(["ZADD", &key, &price_text(price), &id.to_string()]));
         }
-        commands.push(self.meta());
         commands
     }
 
-    /// Cancels an order that rests. Returns the commands of the transaction;
-    /// none when no such order rests.
-    pub fn cancel(&mut self, id: u64) -> Vec<Command> {
+    /// As [`Book::cancel`], of a longer transaction that [`Book::seal`] ends.
+    fn withdraw(&mut self, id: u64) -> Vec<Command> {
         let Some(order) = self.resting.remove(&id) else { return Vec::new() };
         let seq = self.next_seq().to_string();
         vec![
             words(["HSET", &order_key(id), "status", "cancelled", "cancel_seq", &seq]),
             words(["ZREM", &self.side_key(order.side), &id.to_string()]),
-            self.meta(),
         ]
     }
 
@@ -184,44 +221,55 @@ impl Book {
         self.resting.iter().find(|(_, order)| at_best(order)).map(|(id, _)| *id)
     }
 
-    /// Trades up to `left` pieces of the incoming order with the resting one.
-    fn trade(&mut self, id: u64, side: Side, met: u64, left: u64) -> (Vec<Command>, u64) {
+    /// Trades what is left of the incoming order with the resting one: its `nth` trade.
+    fn trade(&mut self, id: u64, order: Resting, met: u64, nth: usize) -> (Vec<Command>, u64) {
         let seq = self.next_seq();
-        let mut order = self.resting[&met];
-        let qty = left.min(order.remaining);
-        order.remaining -= qty;
-        let (bid, ask) = match side {
-            Side::Bid => (id, met),
-            Side::Ask => (met, id),
+        self.trades += 1;
+        let mut rest = self.resting[&met];
+        let qty = order.remaining.min(rest.remaining);
+        rest.remaining -= qty;
+        let ((bid, buyer), (ask, seller)) = match order.side {
+            Side::Bid => ((id, order.account), (met, rest.account)),
+            Side::Ask => ((met, rest.account), (id, order.account)),
         };
         let mut commands = vec![words([
             "XADD",
-            &format!("trades:{}", self.isin),
+            &trades_key(&self.isin),
             "*",
             "bid",
             &bid.to_string(),
             "ask",
             &ask.to_string(),
             "price",
-            &price_text(order.price),
+            &price_text(rest.price),
             "qty",
             &qty.to_string(),
             "seq",
             &seq.to_string(),
+            "number",
+            &self.trades.to_string(),
+            "id",
+            &format!("{id}.{nth}"),
+            "buyer",
+            &account(buyer),
+            "seller",
+            &account(seller),
         ])];
-        let mut rest = words(["HSET", &order_key(met), "remaining", &order.remaining.to_string()]);
-        if order.remaining == 0 {
-            rest.extend(words(["status", "filled"]));
-            commands.push(words(["ZREM", &self.side_key(order.side), &met.to_string()]));
+        commands.extend(self.positions.trade(&self.isin, buyer, seller, qty));
+        let mut change = words(["HSET", &order_key(met), "remaining", &rest.remaining.to_string()]);
+        if rest.remaining == 0 {
+            change.extend(words(["status", "filled"]));
+            commands.push(words(["ZREM", &self.side_key(rest.side), &met.to_string()]));
             self.resting.remove(&met);
         } else {
-            self.resting.insert(met, order);
+            self.resting.insert(met, rest);
         }
-        commands.push(rest);
+        commands.push(change);
         (commands, qty)
     }
 
-    fn meta(&self) -> Command {
+    /// The meta hash: what ends every transaction.
+    pub fn seal(&self) -> Command {
         let sum = |side| {
             let orders = self.resting.values().filter(|order| order.side == side);
             orders.map(|order| order.remaining).sum::<u64>().to_string()
@@ -237,6 +285,8 @@ impl Book {
             &sum(Side::Ask),
             "checksum",
             &self.checksum(),
+            "trades",
+            &self.trades.to_string(),
         ])
     }
 
@@ -258,6 +308,11 @@ pub fn side_key(isin: &str, side: Side) -> String {
 /// The key of an instrument's meta hash.
 pub fn meta_key(isin: &str) -> String {
     format!("book:{isin}:meta")
+}
+
+/// The key of an instrument's stream of trades.
+pub fn trades_key(isin: &str) -> String {
+    format!("trades:{isin}")
 }
 
 /// The key of an order's hash.
@@ -301,46 +356,6 @@ fn check_digit(body: &str) -> u32 {
     (10 - sum % 10) % 10
 }
 
-/// Repeatable randomness (`SplitMix64`): a laboratory's run can be told by its seed.
-#[derive(Clone, Debug)]
-pub struct Dice(u64);
-
-impl Dice {
-    /// Dice that fall the same way for the same seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number below `bound`, which must not be zero.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    /// Bid or ask, evenly.
-    pub fn side(&mut self) -> Side {
-        if self.below(2) == 0 { Side::Bid } else { Side::Ask }
-    }
-
-    /// A price on the passive side of `middle`, in cents.
-    pub fn passive_price(&mut self, side: Side, middle: u64) -> u64 {
-        let away = 1 + self.below(SPREAD_CENTS);
-        match side {
-            Side::Bid => middle - away,
-            Side::Ask => middle + away,
-        }
-    }
-}
-
-/// The price around which an instrument trades, in cents: 80.00 to 120.00.
-pub fn middle(isin: &str) -> u64 {
-    let sum: u64 = isin.bytes().map(u64::from).fold(7, |sum, byte| sum * 31 + byte);
-    8_000 + sum % 4_000
-}
-
 fn words<const N: usize>(list: [&str; N]) -> Command {
     list.map(str::to_owned).to_vec()
 }
@@ -349,29 +364,32 @@ fn words<const N: usize>(list: [&str; N]) -> Command {
 mod tests {
     use super::*;
 
+    fn order(side: Side, price: u64, qty: u64, account: usize) -> Resting {
+        Resting { side, price, remaining: qty, account }
+    }
+
     fn book() -> Book {
         let mut book = Book::empty("XS0000000001");
-        book.place(1, Side::Ask, 10_100, 5);
-        book.place(2, Side::Ask, 10_050, 3);
-        book.place(3, Side::Bid, 9_950, 4);
+        book.place(1, order(Side::Ask, 10_100, 5, 0));
+        book.place(2, order(Side::Ask, 10_050, 3, 1));
+        book.place(3, order(Side::Bid, 9_950, 4, 0));
         book
     }
 
     #[test]
     fn an_order_that_crosses_trades_best_price_first_and_rests_with_what_is_left() {
         let mut book = book();
-        let commands = book.place(4, Side::Bid, 10_100, 10);
-        let trades: Vec<_> = commands.iter().filter(|it| it[0] == "XADD").collect();
-        assert_eq!(trades.len(), 2);
+        let commands = book.place(4, order(Side::Bid, 10_100, 10, 2));
+        let trades: Vec<String> =
+            commands.iter().filter(|it| it[0] == "XADD").map(|it| it[3..].join(" ")).collect();
         assert_eq!(
-            trades[0][5..],
-            ["ask", "2", "price", "100.50", "qty", "3", "seq", "5"].map(String::from)
+            trades,
+            [
+                "bid 4 ask 2 price 100.50 qty 3 seq 5 number 1 id 4.0 buyer A3 seller A2",
+                "bid 4 ask 1 price 101.00 qty 5 seq 6 number 2 id 4.1 buyer A3 seller A1",
+            ]
         );
-        assert_eq!(
-            trades[1][5..],
-            ["ask", "1", "price", "101.00", "qty", "5", "seq", "6"].map(String::from)
-        );
-        assert_eq!(book.resting()[&4], Resting { side: Side::Bid, price: 10_100, remaining: 2 });
+        assert_eq!(book.resting()[&4], order(Side::Bid, 10_100, 2, 2));
         assert_eq!(
             (book.best(Side::Bid), book.best(Side::Ask), book.seq()),
             (Some(10_100), None, 6)
@@ -395,11 +413,11 @@ mod tests {
     #[test]
     fn the_checksum_is_the_one_of_the_layout() {
         let resting = [
-            (13, Resting { side: Side::Ask, price: 10_050, remaining: 7 }),
-            (9, Resting { side: Side::Bid, price: 9_950, remaining: 2 }),
-            (10, Resting { side: Side::Bid, price: 9_950, remaining: 4 }),
+            (13, order(Side::Ask, 10_050, 7, 0)),
+            (9, order(Side::Bid, 9_950, 2, 0)),
+            (10, order(Side::Bid, 9_950, 4, 0)),
         ];
-        let book = Book::found("XS0000000001", 3, BTreeMap::from(resting));
+        let book = Book::found("XS0000000001", (3, 0), BTreeMap::from(resting), &[]);
         // Folded by hand over the lines of asks, then bids; id 10 before id 9.
         assert_eq!(book.checksum(), "6c3dde8306aeee95");
     }

@@ -19,16 +19,16 @@ impl Decimal {
 
     /// Reads `-?digits(.digits)?`; none for anything else: no exponent, no sign `+`,
     /// no blanks, at most 18 digits before and 12 after the point.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
-        let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
-        let is_number = |it: &str, most: usize| {
-            !it.is_empty() && it.len() <= most && it.bytes().all(|byte| byte.is_ascii_digit())
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (negative, digits) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
+        let point = digits.iter().position(|byte| *byte == b'.').unwrap_or(digits.len());
+        let whole = number(&digits[..point], WHOLE_DIGITS_MAX)?;
+        let part = match digits.get(point + 1..) {
+            Some(part) => number(part, SCALE_DIGITS)? * TENS[SCALE_DIGITS - part.len()],
+            None => 0,
         };
-        if !is_number(whole, WHOLE_DIGITS_MAX) || !is_number(part, SCALE_DIGITS) {
-            return None;
-        }
-        format!("{whole}{part:0<SCALE_DIGITS$}").parse::<i128>().ok().map(|it| Self(sign * it))
+        let units = i128::from(whole) * i128::from(TENS[SCALE_DIGITS]) + i128::from(part);
+        Some(Self(if negative { -units } else { units }))
     }
 
     /// The sum; none where it does not fit.
@@ -36,10 +36,37 @@ impl Decimal {
         self.0.checked_add(other.0).map(Self)
     }
 
+    /// Without its sign.
+    #[must_use]
+    pub fn abs(self) -> Self {
+        Self(self.0.abs())
+    }
+
     /// The difference; none where it does not fit.
     pub fn minus(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
     }
+}
+
+/// Powers of ten, as far as there are digits after the point.
+const TENS: [u64; SCALE_DIGITS + 1] = {
+    let mut tens = [1; SCALE_DIGITS + 1];
+    let mut at = 1;
+    while at <= SCALE_DIGITS {
+        tens[at] = tens[at - 1] * 10;
+        at += 1;
+    }
+    tens
+};
+
+/// A whole number of at least one digit and at most `most`, which fit 64 bits.
+fn number(digits: &[u8], most: usize) -> Option<u64> {
+    if digits.is_empty() || digits.len() > most {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |sum, byte| {
+        byte.is_ascii_digit().then(|| sum * 10 + u64::from(byte - b'0'))
+    })
 }
 
 impl fmt::Display for Decimal {
@@ -58,33 +85,37 @@ impl fmt::Display for Decimal {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Option<Decimal> {
+        Decimal::parse(text.as_bytes())
+    }
+
     #[test]
     fn numbers_compare_by_value_and_not_by_spelling() {
-        assert_eq!(Decimal::parse("99.50"), Decimal::parse("99.5"));
-        assert_eq!(Decimal::parse("-0"), Decimal::parse("0.000"));
-        assert!(Decimal::parse("9.9") < Decimal::parse("10"));
-        assert!(Decimal::parse("-2") < Decimal::parse("-1.5"));
+        assert_eq!(parse("99.50"), parse("99.5"));
+        assert_eq!(parse("-0"), parse("0.000"));
+        assert!(parse("9.9") < parse("10"));
+        assert!(parse("-2") < parse("-1.5"));
     }
 
     #[test]
     fn sums_are_exact_where_doubles_are_not() {
-        let sum = Decimal::parse("0.1").unwrap().plus(Decimal::parse("0.2").unwrap());
-        assert_eq!(sum, Decimal::parse("0.3"));
+        let sum = parse("0.1").unwrap().plus(parse("0.2").unwrap());
+        assert_eq!(sum, parse("0.3"));
     }
 
     #[test]
     fn what_is_no_plain_decimal_is_refused() {
         let long = "1".repeat(19);
         for text in ["", "-", ".5", "5.", "+1", "1e3", " 1", "1,5", "nan", "0x1", "--1", &long] {
-            assert_eq!(Decimal::parse(text), None, "{text}");
+            assert_eq!(parse(text), None, "{text}");
         }
-        assert_eq!(Decimal::parse("1.0000000000001"), None);
+        assert_eq!(parse("1.0000000000001"), None);
     }
 
     #[test]
     fn it_is_written_as_short_as_it_can_be() {
         for (text, short) in [("1.50", "1.5"), ("007", "7"), ("-0.050", "-0.05"), ("0", "0")] {
-            assert_eq!(Decimal::parse(text).unwrap().to_string(), short);
+            assert_eq!(parse(text).unwrap().to_string(), short);
         }
     }
 }
