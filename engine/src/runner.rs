@@ -35,6 +35,7 @@ mod tell;
 mod tests;
 mod timers;
 mod tries;
+mod verdict;
 mod versions;
 pub mod view;
 pub mod watch;

@@ -38,7 +38,7 @@ fn begin(house: &House, workflow: &str, params: &[&str]) -> String {
     house.said(&arguments).trim().to_owned()
 }
 
-fn dead(mut daemon: Daemon) {
+pub(crate) fn dead(mut daemon: Daemon) {
     wait_until("the engine is dead", SOON, || !daemon.running()).unwrap();
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
+mod app;
 mod approvals;
 mod chaos;
 mod cli;
@@ -16,12 +17,14 @@ mod house;
 mod journal;
 mod keyspace;
 mod lab;
+mod lost;
 mod plan;
 mod runbook;
 mod switches;
 mod switchover;
 mod takeover;
 mod tapes;
+mod verdicts;
 mod versions;
 mod watches;
 mod workflows;

@@ -29,6 +29,8 @@ pub(crate) fn shipped(mode: &str) -> (Lab, House) {
         "choose-replica",
         "fence",
         "hold",
+        "lost-writes",
+        "notify",
         "promote",
         "redis-assess",
         "redis-evidence",
@@ -130,7 +132,8 @@ fn of_a_dead_master_it_says_whom_a_run_would_promote_and_promotes_nobody() {
     let text = house.said(&["plan", house.workflow("redis-failover").to_str().unwrap()]);
     let first = text.lines().next().unwrap();
     let changing = "fence, debt/hold, promote, settle/settle, degraded/open, \
-                    degraded/restore, degraded/verify/replication, verify/replication";
+                    degraded/restore, degraded/verify/replication, verify/replication, \
+                    alarm/post";
     assert_eq!(first, format!("redis-failover  a run would change something: {changing}"));
     assert!(text.contains("master=${steps.promote.master}"), "{text}");
 }

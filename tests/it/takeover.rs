@@ -40,6 +40,16 @@ impl Scene {
         begun: Begun,
         blows: impl IntoIterator<Item = Blow>,
     ) -> Self {
+        Self::prepared(options, begun, blows, |_| {})
+    }
+
+    /// The same, with files in the engine's folder that a test changes first.
+    pub(super) fn prepared(
+        options: Options,
+        begun: Begun,
+        blows: impl IntoIterator<Item = Blow>,
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let lab = Lab::start(options).unwrap();
         let mut connection = query::connect(&lab.data()[0].address(), None).unwrap();
         market::fill(&mut connection, INSTRUMENTS, 1).unwrap();
@@ -48,6 +58,7 @@ impl Scene {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-cache");
         std::fs::create_dir_all(&cache).unwrap();
         let home = home(root, &binary(), &cache, &lab, begun).unwrap();
+        prepare(&home.folder);
         let engine = Engine::start(home, blows).unwrap();
         Self { engine, lab }
     }

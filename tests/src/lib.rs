@@ -11,6 +11,7 @@ pub use baton_market as books;
 pub mod chaos;
 pub mod crash;
 pub mod daemon;
+pub mod exchange;
 pub mod haproxy;
 pub mod history;
 pub mod island;

@@ -1,7 +1,7 @@
 //! Conditions and templates: minijinja's expressions, bounded and strict.
 //!
 //! Scope names: `params`, `steps.<name>` (a settled step's output), `status.<name>`
-//! (`succeeded`, `failed`, `skipped`, …), `faults.<name>` (`code`, `message`),
+//! (`succeeded`, `failed`, `skipped`, …), `faults.<name>` (`code`, `message`, `details`),
 //! `trigger` (`kind`, `source`, `evidence`), `run` (`id`, `workflow`); in places
 //! that say so also `output`, `item`, `index`, `body`.
 //!

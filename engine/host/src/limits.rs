@@ -70,6 +70,14 @@ pub(crate) const REPLY_NODES_MAX: usize = 500_000;
 pub(crate) const LINE_BYTES_MAX: usize = 64 * 1024;
 /// Longest time that one call may wait for a member.
 pub(crate) const CALL_TIMEOUT_MS_MAX: u32 = 600_000;
+/// Writes that one reading of a replication stream tells: some MiB for the guest.
+pub(crate) const STREAM_WRITES_MAX: usize = 5_000;
+/// Keys and texts of these writes together.
+pub(crate) const STREAM_TOLD_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// What is kept of one argument in the stream, and of a key that is told.
+pub(crate) const STREAM_ARGUMENT_BYTES_MAX: usize = 1024;
+/// Arguments of one write that are kept: its keys are among them, or are said to be cut.
+pub(crate) const STREAM_ARGUMENTS_MAX: usize = 2_000;
 /// To connect to a Sentinel and log in, for its events.
 pub(crate) const HINT_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// From one sign of life to the next, where a Sentinel has no events to tell.

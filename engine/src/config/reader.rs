@@ -3,6 +3,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
+use baton_core::Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -129,6 +130,31 @@ impl<'a> Section<'a> {
         items.iter().filter_map(number).collect()
     }
 
+    /// The texts, numbers and booleans of the table under `key`, by name; an absent one is
+    /// empty.
+    pub(super) fn plain_values(
+        &mut self,
+        key: &str,
+        flaws: &mut Flaws,
+    ) -> Vec<(Spanned<String>, Json)> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let Some(table) = value.get_ref().as_table() else {
+            return self.mistyped(key, value, "a table", flaws).unwrap_or_default();
+        };
+        let mut values = Vec::new();
+        for (name, value) in table {
+            let name = Spanned::new(name.span(), name.get_ref().as_ref().to_owned());
+            match plain(value.get_ref()) {
+                Some(plain) => values.push((name, plain)),
+                None => {
+                    let wanted = "a table of texts, numbers and booleans";
+                    self.mistyped::<()>(key, value, wanted, flaws);
+                }
+            }
+        }
+        values
+    }
+
     fn number(
         &self,
         key: &str,
@@ -208,5 +234,16 @@ impl<'a> Section<'a> {
         let found = value.get_ref().type_str();
         flaws.add(value.span(), format!("`{key}`{place} must be {wanted}, not of type {found}"));
         None
+    }
+}
+
+/// A value that holds no others.
+fn plain(value: &DeValue<'_>) -> Option<Json> {
+    match value {
+        DeValue::String(text) => Some(Json::from(text.as_ref())),
+        DeValue::Integer(it) => i64::from_str_radix(it.as_str(), it.radix()).ok().map(Json::from),
+        DeValue::Float(it) => it.as_str().parse::<f64>().ok().map(Json::from),
+        DeValue::Boolean(it) => Some(Json::from(*it)),
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
     }
 }

@@ -20,6 +20,9 @@ use crate::runner::Stats;
 /// longest that any answer is waited for.
 const BUCKETS_S: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
+/// The words that verdicts are counted under.
+const VERDICTS: [&str; 4] = ["pass", "pass with declared loss", "fail", "other"];
+
 /// What is counted here rather than by the engine.
 #[derive(Debug)]
 pub(super) struct Metrics(Mutex<Counts>);
@@ -141,6 +144,24 @@ fn engine(out: &mut String, stats: &Stats) -> fmt::Result {
     head(out, name, "counter", "Runs closed since start.")?;
     for ((workflow, outcome), count) in &stats.closed {
         sample(out, name, &[("workflow", workflow), ("outcome", outcome)], count)?;
+    }
+    let name = "baton_verdicts_total";
+    head(out, name, "counter", "Runs closed since start whose output has a verdict, by its word.")?;
+    for ((workflow, verdict), count) in &stats.verdicts {
+        sample(out, name, &[("workflow", workflow), ("verdict", verdict)], count)?;
+    }
+    let name = "baton_last_verdict";
+    head(
+        out,
+        name,
+        "gauge",
+        "Whether the latest verdict since start was this word (1) or not (0).",
+    )?;
+    for (workflow, last) in &stats.last_verdicts {
+        for verdict in VERDICTS {
+            let is = u8::from(*last == verdict);
+            sample(out, name, &[("workflow", workflow), ("verdict", verdict)], is)?;
+        }
     }
     let name = "baton_admissions_total";
     head(out, name, "counter", "Wishes to begin a run since start, by what became of them.")?;

@@ -114,6 +114,10 @@ pub struct Stats {
     pub unreadable: u64,
     /// Runs closed since start, by workflow and outcome.
     pub closed: std::collections::BTreeMap<(String, &'static str), u64>,
+    /// Verdicts of runs closed since start, by workflow and word.
+    pub verdicts: std::collections::BTreeMap<(String, &'static str), u64>,
+    /// The latest verdict of each workflow since start.
+    pub last_verdicts: std::collections::BTreeMap<String, &'static str>,
     /// Begin requests since start, by what became of them.
     pub admissions: std::collections::BTreeMap<&'static str, u64>,
     /// Pauses in force.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::render::run_view;
 use super::switches::Acknowledged;
 use super::table::{self, Table};
+use super::verdict::Found;
 use super::view::{AgainView, AttemptView, RunView, StepView};
 
 /// The run so far, for the person on call.
@@ -20,6 +21,7 @@ pub(super) fn markdown(plan: &Plan, run: &Run, now: Millis, seen: Option<&Acknow
         let _ = writeln!(text, "{}\n", plan.summary());
     }
     summary(&mut text, &view);
+    verification(&mut text, &view);
     text.push_str("\n## Timeline (UTC)\n\n| when | what |\n|---|---|\n");
     for (at, what) in timeline(&view) {
         let _ = writeln!(text, "| {} | {} |", utc(at), cell(&what));
@@ -60,6 +62,33 @@ fn summary(text: &mut String, view: &RunView) {
     }
     if let Some(note) = &view.note {
         let _ = writeln!(text, "- {note}");
+    }
+}
+
+/// What was verified, row by row, and what to do where it failed.
+fn verification(text: &mut String, view: &RunView) {
+    let mut found = Found::default();
+    for step in view.steps.iter().flat_map(|step| std::iter::once(step).chain(&step.items)) {
+        // A step that failed over its verdict has it in the fault.
+        let failed = step.fault.as_ref().map(|fault| &fault.details);
+        found.add(&step.name, failed.filter(|_| step.output.is_null()).unwrap_or(&step.output));
+    }
+    if found.rows.is_empty() {
+        return;
+    }
+    text.push_str("\n## Verification\n\n| what | verdict | seen |\n|---|---|---|\n");
+    for [what, verdict, seen] in &found.rows {
+        let verdict = if verdict == "fail" { "**FAIL**" } else { verdict };
+        let _ = writeln!(text, "| {} | {} | {} |", cell(what), cell(verdict), cell(seen));
+    }
+    if !found.failed {
+        return;
+    }
+    text.push_str(
+        "\n### What to do next\n\nA failed verification begins nothing by itself: put right what failed, then verify again.\n\n",
+    );
+    for (line, number) in found.next.iter().zip(1..) {
+        let _ = writeln!(text, "{number}. {}", line.replace(['\n', '\r'], " "));
     }
 }
 

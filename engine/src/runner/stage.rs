@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::index::Index;
 use super::obey::Said;
 use super::reply::{Intent, Reply};
+use super::verdict::Verdict;
 use super::{CLOSED_RUNS_MAX, CommandError, Doing, Input, Live, RETRY_AFTER, Runner, Told};
 use crate::journal::{AppendError, Batch, Closed, Entry};
 
@@ -347,7 +348,12 @@ impl Runner {
     }
 
     fn retire(&mut self, closed: Closed) {
-        self.runs.remove(&closed.run);
+        let run = self.runs.remove(&closed.run).map(|live| live.run);
+        if let Some(verdict) = run.as_ref().and_then(verdict_of) {
+            let counted = (closed.workflow.clone(), verdict.word());
+            *self.stats.verdicts.entry(counted).or_default() += 1;
+            self.stats.last_verdicts.insert(closed.workflow.clone(), verdict.word());
+        }
         let counted = (closed.workflow.clone(), closed.outcome.as_str());
         *self.stats.closed.entry(counted).or_default() += 1;
         tracing::info!(run = %closed.run, workflow = closed.workflow, outcome = closed.outcome.as_str(), "run closed");
@@ -366,6 +372,11 @@ impl Runner {
             self.timers.set(self.clock.latest, &of.run);
         }
     }
+}
+
+fn verdict_of(run: &Run) -> Option<Verdict> {
+    let Phase::Closed { output, .. } = run.phase() else { return None };
+    Verdict::of(output)
 }
 
 fn closed_in_short(run: &Run) -> Option<Closed> {

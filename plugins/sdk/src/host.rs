@@ -4,7 +4,9 @@ use crate::CallError;
 use crate::exec::Output;
 use crate::http;
 use crate::probe::Finding;
-use crate::redis::{Compared, Holdings, Page, RedisError, Replies, Request, Value};
+use crate::redis::{
+    Compared, Holdings, Page, RedisError, Replies, Request, StreamPlace, StreamReading, Value,
+};
 
 /// How loud a log line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +173,21 @@ pub trait Host {
     /// # Errors
     /// Not granted, or no such cluster.
     fn lineage(&mut self, cluster: &str) -> Result<Vec<Sample>, RedisError>;
+
+    /// Reads a master's replication stream from a place on, at most `timeout_ms`: what it
+    /// wrote that nobody else got. It must be fenced, and no Sentinel may have it for its
+    /// master: while it is read it counts one replica more.
+    ///
+    /// # Errors
+    /// Not granted, or the node cannot be reached or asked.
+    fn divergence(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        replid: &str,
+        place: StreamPlace,
+        timeout_ms: u32,
+    ) -> Result<StreamReading, RedisError>;
 
     /// Sends to many members at once and waits for all, at most `timeout_ms` each,
     /// connecting included. Results stand in the order of the requests, replies in

@@ -116,6 +116,13 @@ pub fn with_query(path: &str, pairs: &[(&str, &str)]) -> String {
     whole
 }
 
+/// `text` as one segment of a path: `a b` becomes `a%20b`.
+pub fn segment(text: &str) -> String {
+    let mut whole = String::new();
+    encode(text, &mut whole);
+    whole
+}
+
 /// Percent-encodes everything that RFC 3986 does not call unreserved.
 fn encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
@@ -136,6 +143,7 @@ mod tests {
         let path = with_query("/q", &[("query", "up{job=\"ä b\"}"), ("time", "1.5")]);
         assert_eq!(path, "/q?query=up%7Bjob%3D%22%C3%A4%20b%22%7D&time=1.5");
         assert_eq!(with_query("/q", &[]), "/q");
+        assert_eq!(segment("a/b ä"), "a%2Fb%20%C3%A4");
     }
 
     #[test]

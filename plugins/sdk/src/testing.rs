@@ -17,7 +17,8 @@ use crate::exec::Output;
 use crate::http;
 use crate::probe::Finding;
 use crate::redis::{
-    Command, Compared, ErrorKind, Holdings, Page, RedisError, Replies, Request, Value,
+    Command, Compared, ErrorKind, Holdings, Page, RedisError, Replies, Request, StreamPlace,
+    StreamReading, Value,
 };
 use crate::{CallError, Cluster, Context, Host, Level, Member, MemberKind, Mode, Sample};
 use std::collections::{BTreeMap, VecDeque};
@@ -78,6 +79,8 @@ pub struct FakeCluster<R = Script> {
     pub now_ms: u64,
     /// What `lineage` gives.
     pub samples: Vec<Sample>,
+    /// What `divergence` gives, in turn; after the last one nobody answers.
+    pub divergences: VecDeque<StreamReading>,
     /// Commands sent, as `address COMMAND words`.
     pub sent: Vec<String>,
     /// Log lines.
@@ -194,6 +197,7 @@ impl<R> FakeCluster<R> {
             responder,
             now_ms: 1_700_000_000_000,
             samples: Vec::new(),
+            divergences: VecDeque::new(),
             sent: Vec::new(),
             logged: Vec::new(),
             reported: Vec::new(),
@@ -258,6 +262,20 @@ impl<R: Responder> Host for FakeCluster<R> {
     fn lineage(&mut self, cluster: &str) -> Result<Vec<Sample>, RedisError> {
         self.describe_cluster(cluster)?;
         Ok(self.samples.clone())
+    }
+
+    fn divergence(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        replid: &str,
+        place: StreamPlace,
+        _timeout_ms: u32,
+    ) -> Result<StreamReading, RedisError> {
+        self.describe_cluster(cluster)?;
+        self.note(format!("{address} stream of {replid} from {}", place.offset));
+        let silent = || RedisError::new(ErrorKind::TimedOut, format!("{address} says nothing"));
+        self.divergences.pop_front().ok_or_else(silent)
     }
 
     fn call(

@@ -4,7 +4,8 @@
 #![allow(unused_qualifications, clippy::pedantic, reason = "generated code")]
 
 use crate::redis::{
-    Compared, ErrorKind, Holdings, Node, Page, RedisError, Replies, Request, Value,
+    Compared, ErrorKind, Holdings, Node, Page, RedisError, Replies, Request, StreamPlace,
+    StreamReading, Value,
 };
 use crate::{
     CallError, Cluster, Done, Fault, FaultKind, Host, Level, Member, MemberKind, Mode, Plugin,
@@ -66,6 +67,24 @@ impl Host for Doors {
     fn lineage(&mut self, cluster: &str) -> Result<Vec<Sample>, RedisError> {
         let samples = redis::lineage(cluster).map_err(error)?;
         Ok(samples.into_iter().map(sample).collect())
+    }
+
+    fn divergence(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        replid: &str,
+        place: StreamPlace,
+        timeout_ms: u32,
+    ) -> Result<StreamReading, RedisError> {
+        let place = redis::StreamPlace {
+            offset: place.offset,
+            database: place.database,
+            transaction: place.transaction,
+        };
+        redis::divergence(cluster, address, replid, place, timeout_ms)
+            .map(divergence)
+            .map_err(error)
     }
 
     fn call(
@@ -289,6 +308,43 @@ fn sample(it: redis::Sample) -> Sample {
         second_offset: it.second_offset,
         offset: it.offset,
         keys: it.keys,
+    }
+}
+
+fn divergence(it: redis::StreamReading) -> StreamReading {
+    use crate::redis::{Streamed, Stretch, Unreadable};
+    match it {
+        redis::StreamReading::Read(it) => StreamReading::Read(Stretch {
+            end: it.end,
+            writes: it
+                .writes
+                .into_iter()
+                .map(|it| Streamed {
+                    offset: it.offset,
+                    size: it.size,
+                    database: it.database,
+                    transaction: it.transaction,
+                    name: it.name,
+                    keys: it.keys,
+                    whole: it.whole,
+                    text: it.text,
+                })
+                .collect(),
+            idle_bytes: it.idle_bytes,
+            next: it.next.map(|it| StreamPlace {
+                offset: it.offset,
+                database: it.database,
+                transaction: it.transaction,
+            }),
+        }),
+        redis::StreamReading::Unreadable((why, message)) => {
+            let why = match why {
+                redis::Unreadable::AnotherHistory => Unreadable::AnotherHistory,
+                redis::Unreadable::Overwritten => Unreadable::Overwritten,
+                redis::Unreadable::Refused => Unreadable::Refused,
+            };
+            StreamReading::Unreadable(why, message)
+        }
     }
 }
 

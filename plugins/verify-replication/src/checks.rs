@@ -106,6 +106,7 @@ pub(crate) fn attached(look: &Look, master: &str) -> usize {
 }
 
 fn replicas_attached(look: &Look, expected: &Expected<'_>) -> Check {
+    let head = look.node(expected.master).filter(|it| it.reachable);
     let mut against: Vec<String> = others(look, expected)
         .filter_map(|it| {
             let wrong = if !it.follows(expected.master) {
@@ -115,6 +116,8 @@ fn replicas_attached(look: &Look, expected: &Expected<'_>) -> Check {
                 "is taking a full copy".into()
             } else if it.link_up != Some(true) {
                 "has its link down".into()
+            } else if head.is_some_and(|head| it.replid != head.replid) {
+                "is on another history than its master".into()
             } else {
                 return None;
             };

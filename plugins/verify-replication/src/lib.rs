@@ -3,12 +3,13 @@
 //! Waits for the cluster to settle (a re-pointed replica attaches within about a
 //! second), then judges. A flaw is an output with verdict `fail`, not a fault.
 
+mod advice;
 mod checks;
 
 pub use checks::Check;
 
 use baton_plugin::redis::{Command, ErrorKind, Request, Value};
-use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Mode, Plugin};
+use baton_plugin::{About, Cluster, Fault, Host, JsonSchema, Mode, Plugin, Table};
 use baton_topology::{Look, Scope, look, same_address};
 use checks::{Expected, attached, checks, writable_masters};
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,10 @@ pub struct Output {
     /// Bytes of the old history that the new master does not have; none where the
     /// old one's offset or the promotion's is unknown.
     pub lost_bytes_bound: Option<i64>,
+    /// What to do, where it fails.
+    pub next: Vec<String>,
+    /// The checks, for people.
+    pub table: Table,
 }
 
 /// The plugin.
@@ -126,6 +131,8 @@ fn judge<H: Host>(
             master: None,
             writable_masters: writable_masters(seen),
             sentinels_agree: false,
+            next: advice::next(std::slice::from_ref(&none), "the node that should be master"),
+            table: advice::table(std::slice::from_ref(&none)),
             checks: vec![none],
             lost_bytes_bound: None,
         });
@@ -141,6 +148,7 @@ fn judge<H: Host>(
         all.push(canary(cluster, &master, attached(seen, &master), host)?);
     }
     let lost = lost_bytes(seen, &master, input);
+    all.extend(input.replid.as_ref().map(|_| loss(lost)));
     let verdict = if all.iter().any(|it| !it.ok) {
         "fail"
     } else if lost.is_some_and(|it| it > 0) {
@@ -152,6 +160,8 @@ fn judge<H: Host>(
         verdict: verdict.into(),
         writable_masters: writable_masters(seen),
         sentinels_agree: all.iter().any(|it| it.name == "sentinels-agree" && it.ok),
+        next: advice::next(&all, &master),
+        table: advice::table(&all),
         checks: all,
         lost_bytes_bound: lost,
         master: Some(master),
@@ -177,6 +187,18 @@ fn lost_bytes(seen: &Look, master: &str, input: &Input) -> Option<i64> {
         return None;
     };
     Some((offset - carried).max(0))
+}
+
+/// What is lost is declared and fails nothing: it was decided before the promotion.
+fn loss(lost: Option<i64>) -> Check {
+    let declared = match lost {
+        Some(0) => "nothing was lost, as far as offsets say".to_owned(),
+        Some(bytes) => format!(
+            "at most {bytes} bytes that were seen at the old master are lost; which writes they were its way back tells (workflow redis-rejoin)"
+        ),
+        None => "not known: how far the old history went was not seen".to_owned(),
+    };
+    Check::new("loss", &[], declared)
 }
 
 /// A write that every attached replica acknowledges. The only change made here, of

@@ -58,6 +58,39 @@ fn lost_bytes_are_declared() {
 }
 
 #[test]
+fn what_is_lost_is_a_row_and_what_is_not_known_is_said() {
+    let row = |offset| {
+        let output =
+            VerifyReplication::run(Input { offset, ..input() }, &mut promoted().host()).unwrap();
+        assert_ne!(output.verdict, "fail");
+        output.checks.into_iter().find(|it| it.name == "loss").unwrap().message
+    };
+    assert!(row(Some(1300)).starts_with("at most 300 bytes"));
+    assert!(row(Some(1000)).starts_with("nothing was lost"));
+    assert!(row(None).starts_with("not known"));
+}
+
+#[test]
+fn a_replica_on_another_history_fails_though_its_link_is_up() {
+    let sim = promoted();
+    sim.node(2, |it| it.replid = "f".repeat(40));
+    fails(&sim, "replicas-attached");
+}
+
+#[test]
+fn each_failed_check_says_what_to_do_and_a_pass_says_nothing() {
+    assert!(verify(&promoted()).next.is_empty());
+    let sim = promoted();
+    sim.node(0, |it| it.down = None);
+    sim.sentinel(1, |it| it.config_epoch = 3);
+    let output = verify(&sim);
+    let bad = output.checks.iter().filter(|it| !it.ok).count();
+    assert_eq!(output.next.len(), bad);
+    assert!(bad >= 2 && output.next[0].starts_with("Do not fail over again"));
+    assert_eq!(output.table.rows.len(), output.checks.len());
+}
+
+#[test]
 fn two_writable_masters_never_pass() {
     let sim = promoted();
     sim.node(0, |it| it.down = None);

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::house::House;
 
 /// The failover and all that it begins, and what routes clients behind it.
-const FAILOVER: [&str; 10] = [
+const FAILOVER: [&str; 11] = [
     "redis-failover",
     "redis-degraded",
     "detect-redis",
@@ -26,16 +26,18 @@ const FAILOVER: [&str; 10] = [
     "redis-evidence",
     "redis-rollback-plan",
     "follow-ups",
+    "alarm",
     "haproxy-route",
 ];
 /// Their plugins.
-const PLUGINS: [&str; 15] = [
+const PLUGINS: [&str; 17] = [
     "redis-assess",
     "choose-replica",
     "fence",
     "promote",
     "settle",
     "hold",
+    "lost-writes",
     "salvage",
     "rejoin",
     "verify-replication",
@@ -45,6 +47,7 @@ const PLUGINS: [&str; 15] = [
     "switchover-plan",
     "haproxy-route",
     "kube-config",
+    "notify",
 ];
 
 /// A house that leads the cluster of `lab`, with these workflows and plugins, and `more`

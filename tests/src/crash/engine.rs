@@ -197,6 +197,18 @@ impl Engine {
         answer.json()
     }
 
+    /// `GET path`, as it is.
+    ///
+    /// # Errors
+    /// When it is not answered by 200.
+    pub fn page(&mut self, path: &str) -> Result<String> {
+        let login = self.login();
+        let login: Vec<_> = login.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = self.answer_to(|address| web::get_with(address, path, &login))?;
+        ensure!(answer.status == 200, "GET {path}: {} {}", answer.status, answer.body);
+        Ok(answer.body)
+    }
+
     /// `POST path` until it is taken; gives the body of the answer.
     ///
     /// # Errors

@@ -180,7 +180,10 @@ fn without_watch(source: &str) -> String {
 }
 
 /// Delivers the alert, as often as it takes; gives the run that answers it.
-fn alert(engine: &mut Engine, instance: &str) -> Result<String> {
+///
+/// # Errors
+/// When it is not taken.
+pub fn alert(engine: &mut Engine, instance: &str) -> Result<String> {
     let labels = json!({ "alertname": "RedisDown", "cluster": "bondx", "instance": instance });
     let body = json!({
         "version": "4", "groupKey": "{}:{alertname=\"RedisDown\"}", "truncatedAlerts": 0,

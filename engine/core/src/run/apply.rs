@@ -242,10 +242,14 @@ impl Run {
                 let wait_ms = poll.every_ms.min(since + poll.within_ms - at);
                 return self.lane(plan, event, attempt, at, &Fact::NotYet { wait_ms });
             }
-            Ok(false) => Fault::permanent(
-                "not-yet",
-                format!("`{}` did not hold within {} ms", poll.until.source(), poll.within_ms),
-            ),
+            // What was seen last is what a person wants to know.
+            Ok(false) => Fault {
+                details: (**output).clone(),
+                ..Fault::permanent(
+                    "not-yet",
+                    format!("`{}` did not hold within {} ms", poll.until.source(), poll.within_ms),
+                )
+            },
             Err(error) => Fault::permanent("expression", format!("until: {error}")),
         };
         self.lane(plan, event, attempt, at, &Fact::Failed { fault: &fault, jitter: 0 })

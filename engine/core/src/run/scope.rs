@@ -15,12 +15,10 @@ impl Run {
     /// The scope of an expression at `place` that refers to `variables` (dotted
     /// names); outputs that it does not name are left out, as they may be large.
     pub fn scope(&self, plan: &Plan, place: Place, variables: &BTreeSet<String>) -> Scope {
-        let scope = self.common(plan, &|name| {
-            variables.iter().any(|variable| {
-                variable == "steps"
-                    || variable
-                        .strip_prefix("steps.")
-                        .is_some_and(|rest| rest.split('.').next() == Some(name))
+        let scope = self.common(plan, &|root, name| {
+            variables.iter().any(|variable| match variable.split_once('.') {
+                None => variable == root,
+                Some((first, rest)) => first == root && rest.split('.').next() == Some(name),
             })
         });
         let step = self.step(place.step);
@@ -33,19 +31,22 @@ impl Run {
 
     /// The scope of the workflow's own output.
     pub(super) fn scope_all(&self, plan: &Plan) -> Scope {
-        self.common(plan, &|_| true)
+        self.common(plan, &|_, _| true)
     }
 
-    fn common(&self, plan: &Plan, wanted: &dyn Fn(&str) -> bool) -> Scope {
+    fn common(&self, plan: &Plan, wanted: &dyn Fn(&str, &str) -> bool) -> Scope {
         let (mut steps, mut status, mut faults) = (Map::new(), Map::new(), Map::new());
         for id in plan.ids() {
             let (name, state) = (&plan.step(id).name, self.step(id));
             status.insert(name.clone(), Json::from(state.status()));
             if let Some(fault) = state.items().iter().find_map(|item| item.fault()) {
-                faults
-                    .insert(name.clone(), json!({ "code": fault.code, "message": fault.message }));
+                let mut told = json!({ "code": fault.code, "message": fault.message });
+                if wanted("faults", name) {
+                    told["details"] = fault.details.clone();
+                }
+                faults.insert(name.clone(), told);
             }
-            if wanted(name)
+            if wanted("steps", name)
                 && let Some(output) = state.visible()
             {
                 steps.insert(name.clone(), (*output).clone());

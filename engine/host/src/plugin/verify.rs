@@ -21,6 +21,7 @@ pub(super) const OFFERED: &[(&str, &[&str])] = &[
             "compare",
             "compare-keys",
             "describe-cluster",
+            "divergence",
             "inventory",
             "lineage",
             "read-each",

@@ -4,6 +4,7 @@
 //! Bytes are text where they are UTF-8, else `{"base64": …}`. A reply is the flat list
 //! of its nodes, as in the WIT. Reading never panics: a tape may come from a file.
 
+mod divergence;
 mod doors;
 mod keys;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use baton_host::capability::probe::{Address, Look, Target, Tls};
+use baton_host::capability::probe::{Address, Expected, Look, Target, Tls};
 
 use super::super::flaw::{Flaws, shown};
 use super::super::reader::Section;
@@ -14,6 +14,8 @@ use super::timeout;
 const TIMEOUT_MS_DEFAULT: u32 = 2_000;
 /// A longer text is a test of its own.
 const CONTAINS_BYTES_MAX: usize = 1_000;
+/// One request for one feed.
+const SUBSCRIBE_BYTES_MAX: usize = 4_000;
 
 /// A target as written; certificates by path.
 #[derive(Clone, Debug)]
@@ -38,11 +40,7 @@ impl Declared {
         let (look, tls) = match present.as_slice() {
             ["tcp"] => (tcp(section, flaws).map(Look::Tcp), None),
             ["http"] => http(section, folder, flaws),
-            ["websocket"] => {
-                let url = url(section, "websocket", ["ws", "wss"], flaws);
-                let files = tls(section, url.as_ref(), folder, flaws);
-                (url.map(|url| Look::WebSocket { url, tls: Tls::default() }), files)
-            }
+            ["websocket"] => web_socket(section, folder, flaws),
             _ => {
                 flaws.add(section.span.clone(), format!(
                     "[probe.{name}] needs exactly one of `tcp`, `http`, `websocket`; write `tcp = \"10.0.0.1:6379\"`"
@@ -91,18 +89,64 @@ fn http(
 ) -> (Option<Look>, Option<TlsFiles>) {
     let url = url(section, "http", ["http", "https"], flaws);
     let statuses = section.integers("status", 100..=599, flaws);
+    let expected = expected(section, flaws);
+    let files = tls(section, url.as_ref(), folder, flaws);
+    let look = url.map(|url| Look::Http {
+        url,
+        tls: Tls::default(),
+        statuses: statuses.into_iter().filter_map(|it| u16::try_from(it).ok()).collect(),
+        expected,
+    });
+    (look, files)
+}
+
+fn web_socket(
+    section: &mut Section<'_>,
+    folder: &Path,
+    flaws: &mut Flaws,
+) -> (Option<Look>, Option<TlsFiles>) {
+    let url = url(section, "websocket", ["ws", "wss"], flaws);
+    let subscribe = section.string("subscribe", flaws);
+    let expected = expected(section, flaws);
+    if let Some(text) = &subscribe {
+        if !(1..=SUBSCRIBE_BYTES_MAX).contains(&text.get_ref().len()) {
+            let message = format!("`subscribe` must be 1 to {SUBSCRIBE_BYTES_MAX} bytes");
+            flaws.add(text.span(), message);
+        }
+        if expected.is_nothing() {
+            flaws.add(text.span(), format!(
+                "[{}] has `subscribe`, but nothing says what must come of it; write `contains = \"…\"` or `fields = {{ \"/channel\" = \"trades\" }}`",
+                section.name
+            ));
+        }
+    }
+    let files = tls(section, url.as_ref(), folder, flaws);
+    let subscribe = subscribe.map(toml::Spanned::into_inner);
+    let look = url.map(|url| Look::WebSocket { url, tls: Tls::default(), subscribe, expected });
+    (look, files)
+}
+
+/// `contains` and `fields`.
+fn expected(section: &mut Section<'_>, flaws: &mut Flaws) -> Expected {
     let contains = section.string("contains", flaws);
     if let Some(text) = &contains
         && !(1..=CONTAINS_BYTES_MAX).contains(&text.get_ref().len())
     {
         flaws.add(text.span(), format!("`contains` must be 1 to {CONTAINS_BYTES_MAX} bytes"));
     }
-    let files = tls(section, url.as_ref(), folder, flaws);
-    let look = url.map(|url| Look::Http {
-        url,
-        tls: Tls::default(),
-        statuses: statuses.into_iter().filter_map(|it| u16::try_from(it).ok()).collect(),
-        contains: contains.map(toml::Spanned::into_inner),
-    });
-    (look, files)
+    let mut fields = Vec::new();
+    for (pointer, value) in section.plain_values("fields", flaws) {
+        if !pointer.get_ref().starts_with('/') {
+            flaws.add(
+                pointer.span(),
+                format!(
+                    "{} in `fields` is no JSON pointer; write \"/{}\"",
+                    shown(pointer.get_ref()),
+                    pointer.get_ref()
+                ),
+            );
+        }
+        fields.push((pointer.into_inner(), value));
+    }
+    Expected { contains: contains.map(toml::Spanned::into_inner), fields }
 }

@@ -43,6 +43,8 @@ tcp = "[::1]:6379"
 timeout_ms = 500
 [probe.feed]
 websocket = "wss://feed.bondx.example/v1"
+subscribe = '{"op":"subscribe"}'
+fields = { "/channel" = "trades", "/seq" = 1, "/live" = true, "/px" = 0.5 }
 tls = { ca = "ca.pem" }
 "#;
 
@@ -89,11 +91,11 @@ fn doors_come_with_their_secrets_and_certificates() {
 
     let look = |name: &str| &outside.probe.iter().find(|it| it.name == name).unwrap().look;
     assert!(
-        matches!(look("api"), Look::Http { statuses, contains: Some(_), .. } if statuses.len() == 2)
+        matches!(look("api"), Look::Http { statuses, expected, .. } if statuses.len() == 2 && expected.contains.is_some())
     );
     assert!(matches!(look("redis"), Look::Tcp(address) if address.to_string() == "[::1]:6379"));
     assert!(
-        matches!(look("feed"), Look::WebSocket { url, tls } if url.secure && tls.ca_pem.is_some())
+        matches!(look("feed"), Look::WebSocket { url, tls, subscribe: Some(_), expected } if url.secure && tls.ca_pem.is_some() && expected.fields.len() == 4)
     );
 }
 
@@ -148,6 +150,12 @@ status = [99, "200"]
 contains = ""
 [probe.port]
 tcp = "10.0.0.1"
+[probe.deaf]
+websocket = "ws://10.0.0.1"
+subscribe = "trades"
+[probe.pointer]
+http = "http://10.0.0.1"
+fields = { status = "ok", "/a" = [1] }
 "#,
         &expect![[r#"
             etc/baton.toml:2:7: `Prom` is not a name that a grant can spell: use a letter of a-z, then a-z, 0-9 and `-`, at most 64 in all
@@ -180,6 +188,9 @@ tcp = "10.0.0.1"
             etc/baton.toml:31:11: `status` must be from 100 to 599
             etc/baton.toml:31:15: `status` of [probe.page] must be a whole number, not of type string
             etc/baton.toml:32:12: `contains` must be 1 to 1000 bytes
-            etc/baton.toml:34:7: `tcp`: `10.0.0.1` has no port; write `host:port`"#]],
+            etc/baton.toml:34:7: `tcp`: `10.0.0.1` has no port; write `host:port`
+            etc/baton.toml:37:13: [probe.deaf] has `subscribe`, but nothing says what must come of it; write `contains = "…"` or `fields = { "/channel" = "trades" }`
+            etc/baton.toml:40:12: `status` in `fields` is no JSON pointer; write "/status"
+            etc/baton.toml:40:34: `fields` of [probe.pointer] must be a table of texts, numbers and booleans, not of type array"#]],
     );
 }

@@ -70,6 +70,8 @@ async fn metrics_are_prometheus_text_with_bounded_labels() {
     let mut stats = Stats { open: 3, ..ready() };
     stats.closed.insert(("we\"ird".to_owned(), "succeeded"), 7);
     stats.admissions.insert("started", 9);
+    stats.verdicts.insert(("verify-redis".to_owned(), "fail"), 2);
+    stats.last_verdicts.insert("verify-redis".to_owned(), "fail");
     let server = with(stats).await;
     server.post("/hooks/open", &json!({})).await.is_problem(503, "no");
     server.get("/random-1").await.is_problem(404, "");
@@ -81,6 +83,9 @@ async fn metrics_are_prometheus_text_with_bounded_labels() {
         "baton_runs_open 3",
         r#"baton_runs_closed_total{workflow="we\"ird",outcome="succeeded"} 7"#,
         r#"baton_admissions_total{outcome="started"} 9"#,
+        r#"baton_verdicts_total{workflow="verify-redis",verdict="fail"} 2"#,
+        r#"baton_last_verdict{workflow="verify-redis",verdict="fail"} 1"#,
+        r#"baton_last_verdict{workflow="verify-redis",verdict="pass with declared loss"} 0"#,
         r#"baton_webhook_deliveries_total{hook="open",outcome="unavailable"} 1"#,
         r#"baton_webhook_deliveries_total{hook="am",outcome="started"} 0"#,
         r#"baton_http_requests_total{route="/hooks/{path}",method="POST",status="503"} 1"#,

@@ -6,6 +6,7 @@ mod info;
 mod keys;
 mod packed;
 mod role;
+mod stream;
 mod value;
 
 pub use command::{Command, Request};
@@ -14,4 +15,5 @@ pub use info::Info;
 pub use keys::{Compared, Difference, Held, Holding, Holdings, Page, Unread};
 pub use packed::{Flat, Head, Items, Replies, View};
 pub use role::Role;
+pub use stream::{StreamPlace, StreamReading, Streamed, Stretch, Unreadable};
 pub use value::{Malformed, Node, Value};

@@ -2,7 +2,7 @@
 //! (8 bytes, big-endian) and its bytes. `digests.txt` holds the host to the same.
 
 use crate::http;
-use crate::redis::{Page, Request};
+use crate::redis::{Page, Request, StreamPlace};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
@@ -49,6 +49,26 @@ pub(super) fn call(cluster: &str, requests: &[Request], timeout_ms: u32) -> Stri
         })
     });
     asking.digest()
+}
+
+/// Of `redis.divergence`.
+pub(super) fn divergence(
+    cluster: &str,
+    address: &str,
+    replid: &str,
+    place: StreamPlace,
+    timeout_ms: u32,
+) -> String {
+    let maybe = |number: Option<i64>| number.map(|it| it.to_string()).unwrap_or_default();
+    Asking::of("redis.divergence")
+        .text(cluster)
+        .text(address)
+        .text(replid)
+        .number(&place.offset)
+        .text(&maybe(place.database.map(i64::from)))
+        .text(&maybe(place.transaction))
+        .number(&timeout_ms)
+        .digest()
 }
 
 /// Of `redis.read-each`.
@@ -132,6 +152,13 @@ mod tests {
             Request::new("127.0.0.1:7002", vec![]),
         ];
         let digest = call("bondx", &requests, 1000);
+        assert!(include_str!("digests.txt").contains(&digest), "{digest}");
+    }
+
+    #[test]
+    fn a_reading_of_a_stream_is_spelt_as_in_the_list() {
+        let place = StreamPlace { offset: 2885, database: Some(3), transaction: None };
+        let digest = divergence("bondx", "127.0.0.1:7001", &"a".repeat(40), place, 1000);
         assert!(include_str!("digests.txt").contains(&digest), "{digest}");
     }
 

@@ -4,8 +4,8 @@ use crate::exec::Output;
 use crate::http::Response;
 use crate::probe::Finding;
 use crate::redis::{
-    Compared, Difference, ErrorKind, Held, Holding, Holdings, Node, RedisError, Replies, Unread,
-    Value,
+    Compared, Difference, ErrorKind, Held, Holding, Holdings, Node, RedisError, Replies,
+    StreamPlace, StreamReading, Streamed, Stretch, Unread, Unreadable, Value,
 };
 use crate::{CallError, Cluster, Member, MemberKind, Mode, Sample};
 use base64::Engine as _;
@@ -130,6 +130,47 @@ fn bytes(json: &Json) -> Result<Vec<u8>, String> {
 
 pub(super) fn samples(answer: &Json) -> Result<Result<Vec<Sample>, RedisError>, String> {
     result(answer, |samples| list(samples, sample))
+}
+
+pub(super) fn divergence(answer: &Json) -> Result<Result<StreamReading, RedisError>, String> {
+    result(answer, |json| {
+        if let Some(json) = json.get("read") {
+            let next = &json["next"];
+            return Ok(StreamReading::Read(Stretch {
+                end: number(json, "end")?,
+                writes: list(&json["writes"], streamed)?,
+                idle_bytes: number(json, "idle_bytes")?,
+                next: if next.is_null() { None } else { Some(place(next)?) },
+            }));
+        }
+        let it = &json["unreadable"];
+        let why = Unreadable::ALL.into_iter().find(|why| it["why"] == why.code());
+        let why = why.ok_or_else(|| expected("`read` or `unreadable`", json))?;
+        Ok(StreamReading::Unreadable(why, text(it, "message")?))
+    })
+}
+
+fn place(json: &Json) -> Result<StreamPlace, String> {
+    Ok(StreamPlace {
+        offset: number(json, "offset")?,
+        database: json["database"].as_u64().and_then(|number| u32::try_from(number).ok()),
+        transaction: json["transaction"].as_i64(),
+    })
+}
+
+fn streamed(json: &Json) -> Result<Streamed, String> {
+    let StreamPlace { offset, database, transaction } = place(json)?;
+    let keys = &json["keys"];
+    Ok(Streamed {
+        offset,
+        size: number(json, "size")?,
+        database,
+        transaction,
+        name: text(json, "name")?,
+        keys: if keys.is_null() { None } else { Some(list(keys, bytes)?) },
+        whole: json["whole"].as_bool().ok_or_else(|| expected("`whole`", json))?,
+        text: text(json, "text")?,
+    })
 }
 
 fn list<T>(json: &Json, of: impl Fn(&Json) -> Result<T, String>) -> Result<Vec<T>, String> {
@@ -286,6 +327,27 @@ mod tests {
     }
 
     #[test]
+    fn a_stretch_of_a_stream_is_read_as_the_host_writes_it() {
+        let write = json!({ "offset": 7, "size": 30, "database": null, "transaction": 5,
+            "name": "SET", "keys": ["a", { "base64": "/w==" }], "whole": true, "text": "SET a 1" });
+        let answer = json!({ "ok": { "read": { "end": 40, "writes": [write], "idle_bytes": 14,
+            "next": { "offset": 37, "database": 3, "transaction": null } } } });
+        let Ok(StreamReading::Read(stretch)) = divergence(&answer).unwrap() else {
+            panic!("it was read");
+        };
+        assert_eq!((stretch.end, stretch.idle_bytes), (40, 14));
+        let write = &stretch.writes[0];
+        assert_eq!((write.offset, write.database, write.transaction), (7, None, Some(5)));
+        assert_eq!(write.keys, Some(vec![b"a".to_vec(), vec![0xff]]));
+        assert_eq!(stretch.next.map(|it| (it.offset, it.database)), Some((37, Some(3))));
+        let answer =
+            json!({ "ok": { "unreadable": { "why": "overwritten", "message": "too late" } } });
+        let expected = StreamReading::Unreadable(Unreadable::Overwritten, "too late".into());
+        assert_eq!(divergence(&answer), Ok(Ok(expected)));
+        assert!(divergence(&json!({ "ok": { "unreadable": { "why": "bored" } } })).is_err());
+    }
+
+    #[test]
     fn rubbish_is_refused_in_words() {
         for rubbish in [
             json!(null),
@@ -300,6 +362,7 @@ mod tests {
             assert!(http(&rubbish).is_err(), "{rubbish}");
             assert!(exec(&rubbish).is_err(), "{rubbish}");
             assert!(probe(&rubbish).is_err(), "{rubbish}");
+            assert!(divergence(&rubbish).is_err(), "{rubbish}");
         }
     }
 }

@@ -113,6 +113,30 @@ fn a_poll_looks_a_last_time_when_its_window_ends() {
 }
 
 #[test]
+fn what_a_poll_saw_last_is_told_in_its_fault() {
+    let a = Step { on_failure: OnFailure::Continue, ..polling() };
+    let seen = condition("faults.a.details.done is false");
+    let b = Step { when: Some(seen), ..plugin("b", &[0]) };
+    check(
+        &plan(vec![a, b]),
+        "a starts
+         + 50
+         a gives {\"done\":false}
+         b starts
+         b ok
+         close",
+        &expect![[r#"
+            0   begin: a is ready; owed: start a #1
+            0   a starts: a runs
+            50  a gives {"done":false}: a failed (not-yet); b is ready; owed: start b #1
+            50  b starts: b runs
+            50  b ok: b succeeded; owed: close
+            50  close: the run succeeded with null
+        "#]],
+    );
+}
+
+#[test]
 fn a_poll_whose_condition_cannot_be_told_fails() {
     check(
         &plan(vec![polling()]),

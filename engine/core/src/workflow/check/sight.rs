@@ -41,6 +41,8 @@ pub(super) struct View<'a> {
     output: Fields,
 }
 
+/// What expressions see of a fault.
+const FAULT: &[&str] = &["code", "message", "details"];
 const AT_RUN: [&str; 6] = ["params", "steps", "status", "faults", "trigger", "run"];
 
 impl<'a> Sight<'a> {
@@ -160,7 +162,7 @@ impl View<'_> {
             ("status", Some(name)) => self.resolve_step(span, root, name),
             ("faults", Some(name)) => self
                 .resolve_step(span.clone(), root, name)
-                .or_else(|| unknown_field(span, "a fault has", &["code", "message"], field?)),
+                .or_else(|| unknown_field(span, "a fault has", FAULT, field?)),
             ("trigger", Some(name)) => {
                 unknown_field(span, "`trigger` has", &["kind", "source", "evidence"], name)
             }

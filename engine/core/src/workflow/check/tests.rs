@@ -16,6 +16,7 @@ const DEGRADED: &str = include_str!("../../../../../workflows/redis-degraded.tom
 const EVIDENCE: &str = include_str!("../../../../../workflows/redis-evidence.toml");
 const ROLLBACK: &str = include_str!("../../../../../workflows/redis-rollback-plan.toml");
 const FOLLOW_UPS: &str = include_str!("../../../../../workflows/follow-ups.toml");
+const ALARM: &str = include_str!("../../../../../workflows/alarm.toml");
 const HELLO: &str = include_str!("../../../../../workflows/hello.toml");
 
 fn is_read(command: &str) -> bool {
@@ -44,6 +45,7 @@ fn library() -> Library {
         ("redis-evidence", EVIDENCE),
         ("redis-rollback-plan", ROLLBACK),
         ("follow-ups", FOLLOW_UPS),
+        ("alarm", ALARM),
         ("verify-redis", VERIFY),
         ("detect-redis", DETECT),
         ("hello", HELLO),
@@ -58,6 +60,8 @@ fn library() -> Library {
         ("switchover", plugin(&["INFO", "FAILOVER", "PUBLISH", "CLIENT|KILL"])),
         ("fence", plugin(&["INFO", "CONFIG|SET", "CONFIG|REWRITE"])),
         ("hold", plugin(&["INFO", "CONFIG|SET", "CONFIG|REWRITE", "CLIENT|KILL"])),
+        ("lost-writes", plugin(&["INFO", "CONFIG|GET", "PSYNC"])),
+        ("notify", plugin(&[])),
         ("salvage", plugin(&["INFO", "CONFIG|SET", "BGSAVE"])),
         ("rejoin", plugin(&["INFO", "REPLICAOF", "CONFIG|SET"])),
         ("verify-replication", plugin(&["INFO", "SENTINEL|SENTINELS", "SET", "WAIT"])),
@@ -107,6 +111,7 @@ fn the_failover_plan_is_what_the_file_says() {
         "settle",
         "degraded",
         "verify",
+        "alarm",
         "evidence",
         "way_back",
         "follow_ups",
@@ -126,7 +131,7 @@ fn the_failover_plan_is_what_the_file_says() {
         .filter(|step| !step.changes_nothing())
         .map(|step| step.name.as_str())
         .collect();
-    let expected = ["owed", "fence", "debt", "promote", "settle", "degraded", "verify"];
+    let expected = ["owed", "fence", "debt", "promote", "settle", "degraded", "verify", "alarm"];
     assert_eq!(changing, expected, "verify writes its canary");
     assert_eq!((plan.timeout_ms(), plan.cooldown_ms()), (Some(1_800_000), Some(600_000)));
     assert!(matches!(plan.triggers(), [Trigger::Webhook(_), Trigger::Watch(_)]));

@@ -8,12 +8,12 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls::ClientConfig;
-use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::target::{Look, Url};
+use super::target::{Expected, Look, Url};
 use super::{Known, wit};
 use crate::capability::dial::{Stream, dial};
 use crate::capability::http::wire::Line;
@@ -22,6 +22,8 @@ use crate::text::tame;
 
 /// What a ping says, so that its pong is known again.
 const PING: &[u8] = b"baton";
+
+type Socket = WebSocketStream<Box<dyn Stream>>;
 
 /// Up, or why not; both in words.
 type Seen = Result<String, String>;
@@ -35,10 +37,12 @@ pub(super) async fn look(known: &Known, time: Duration) -> wit::Finding {
             .await
             .map_err(|error| error.message)
             .map(|_stream| format!("{address} accepts connections")),
-        Look::Http { url, statuses, contains, .. } => {
-            http(url, tls, statuses, contains.as_deref(), deadline).await
+        Look::Http { url, statuses, expected, .. } => {
+            http(url, tls, statuses, expected, deadline).await
         }
-        Look::WebSocket { url, .. } => web_socket(url, tls, deadline).await,
+        Look::WebSocket { url, subscribe, expected, .. } => {
+            web_socket(url, tls, subscribe.as_deref(), expected, deadline).await
+        }
     };
     let latency_ms = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
     let (up, reason) = match seen {
@@ -52,7 +56,7 @@ async fn http(
     url: &Url,
     tls: Option<&Arc<ClientConfig>>,
     statuses: &[u16],
-    contains: Option<&str>,
+    expected: &Expected,
     deadline: Instant,
 ) -> Seen {
     let stream = dial(&url.address, tls, deadline).await.map_err(|error| error.message)?;
@@ -76,24 +80,47 @@ async fn http(
     if !is_up {
         return Err(format!("{name} answers {status}"));
     }
-    let Some(text) = contains else { return Ok(format!("{name} answers {status}")) };
-    let holds = answered.body.windows(text.len()).any(|window| window == text.as_bytes());
-    if holds {
-        Ok(format!("{name} answers {status} with {text:?}"))
-    } else {
-        Err(format!("{name} answers {status}, but without {text:?}"))
+    if let Some(what) = expected.lacking(&answered.body) {
+        return Err(format!("{name} answers {status}, but without {what}"));
     }
+    let with = expected.shown().map(|what| format!(" with {what}")).unwrap_or_default();
+    Ok(format!("{name} answers {status}{with}"))
 }
 
-async fn web_socket(url: &Url, tls: Option<&Arc<ClientConfig>>, deadline: Instant) -> Seen {
+async fn web_socket(
+    url: &Url,
+    tls: Option<&Arc<ClientConfig>>,
+    subscribe: Option<&str>,
+    expected: &Expected,
+    deadline: Instant,
+) -> Seen {
     let name = url.address.to_string();
     let stream = dial(&url.address, tls, deadline).await.map_err(|error| error.message)?;
-    timeout_at(deadline, shake_hands(url, &name, stream)).await.unwrap_or_else(|_elapsed| {
-        Err(format!("{name} is connected, but gave no WebSocket handshake and pong in time"))
-    })
+    let mut socket =
+        timeout_at(deadline, shake_hands(url, &name, stream)).await.unwrap_or_else(|_elapsed| {
+            Err(format!("{name} is connected, but gave no WebSocket handshake in time"))
+        })?;
+    if let Some(text) = subscribe {
+        let sent = timeout_at(deadline, socket.send(Message::text(text))).await;
+        sent.map_err(|_elapsed| format!("{name} speaks WebSocket, but took no message in time"))?
+            .map_err(|error| failed(&name, "the subscription", &error))?;
+    }
+    if expected.is_nothing() {
+        return timeout_at(deadline, pinged(&name, &mut socket)).await.unwrap_or_else(|_elapsed| {
+            Err(format!("{name} speaks WebSocket, but gave no pong in time"))
+        });
+    }
+    delivered(&name, &mut socket, expected, deadline).await
 }
 
-async fn shake_hands(url: &Url, name: &str, stream: Box<dyn Stream>) -> Seen {
+fn failed(name: &str, what: &str, error: &WsError) -> String {
+    if let WsError::Http(response) = error {
+        return format!("{name} answers {}, not a WebSocket", response.status());
+    }
+    format!("{name}: {what} failed ({error})")
+}
+
+async fn shake_hands(url: &Url, name: &str, stream: Box<dyn Stream>) -> Result<Socket, String> {
     let scheme = if url.secure { "wss" } else { "ws" };
     let path = if url.prefix.is_empty() { "/" } else { &url.prefix };
     let request = format!("{scheme}://{}{path}", url.authority)
@@ -102,17 +129,51 @@ async fn shake_hands(url: &Url, name: &str, stream: Box<dyn Stream>) -> Seen {
     let bounds = WebSocketConfig::default()
         .max_message_size(Some(limits::PROBE_BODY_BYTES_MAX))
         .max_frame_size(Some(limits::PROBE_BODY_BYTES_MAX));
-    let failed = |what: &str, error: &WsError| {
-        if let WsError::Http(response) = error {
-            return format!("{name} answers {}, not a WebSocket", response.status());
-        }
-        format!("{name}: {what} failed ({error})")
-    };
-    let (mut socket, _response) = client_async_with_config(request, stream, Some(bounds))
+    let (socket, _response) = client_async_with_config(request, stream, Some(bounds))
         .await
-        .map_err(|error| failed("the WebSocket handshake", &error))?;
+        .map_err(|error| failed(name, "the WebSocket handshake", &error))?;
+    Ok(socket)
+}
+
+/// Until a message holds what is expected.
+async fn delivered(
+    name: &str,
+    socket: &mut Socket,
+    expected: &Expected,
+    deadline: Instant,
+) -> Seen {
+    let what = expected.shown().unwrap_or_default();
+    for passed_over in 0..limits::PROBE_MESSAGES_MAX {
+        let Ok(message) = timeout_at(deadline, socket.next()).await else {
+            return Err(format!(
+                "{name} speaks WebSocket, but sent no message with {what} in time ({passed_over} others)"
+            ));
+        };
+        let body = match message {
+            Some(Ok(Message::Text(text))) => Bytes::copy_from_slice(text.as_bytes()),
+            Some(Ok(Message::Binary(bytes))) => bytes,
+            Some(Ok(Message::Close(_))) | None => {
+                return Err(format!(
+                    "{name} speaks WebSocket, but closed before it sent a message with {what}"
+                ));
+            }
+            Some(Ok(_)) => continue,
+            Some(Err(error)) => return Err(failed(name, "the wait for a message", &error)),
+        };
+        if expected.lacking(&body).is_none() {
+            return Ok(format!("{name} sends messages with {what}"));
+        }
+    }
+    Err(format!(
+        "{name} speaks WebSocket, but sent {} messages without {what}",
+        limits::PROBE_MESSAGES_MAX
+    ))
+}
+
+/// Until a ping is answered.
+async fn pinged(name: &str, socket: &mut Socket) -> Seen {
     let ping = Message::Ping(PING.into());
-    socket.send(ping).await.map_err(|error| failed("a ping", &error))?;
+    socket.send(ping).await.map_err(|error| failed(name, "a ping", &error))?;
     // A feed may have begun to speak; what it says is passed over, up to a bound.
     for _ in 0..limits::PROBE_MESSAGES_MAX {
         match socket.next().await {
@@ -125,7 +186,7 @@ async fn shake_hands(url: &Url, name: &str, stream: Box<dyn Stream>) -> Seen {
                 ));
             }
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(failed("the answer to a ping", &error)),
+            Some(Err(error)) => return Err(failed(name, "the answer to a ping", &error)),
         }
     }
     Err(format!(

@@ -1,5 +1,5 @@
 //! Looks at what the operator named: does a port accept, does a page answer as it should,
-//! does a WebSocket shake hands and answer a ping. Every look is a read, and ends with its
+//! does a WebSocket shake hands and answer a ping, or deliver what was subscribed to. Every look is a read, and ends with its
 //! time, whatever the other side does.
 
 mod host;
@@ -17,7 +17,7 @@ use crate::capability::tls;
 use crate::guest::Caller;
 use crate::guest::wit::probe as wit;
 
-pub use target::{Address, Look, Target, Tls, Url};
+pub use target::{Address, Expected, Look, Target, Tls, Url};
 
 /// A target of baton.toml, its certificates read.
 pub(crate) struct Known {
@@ -34,7 +34,7 @@ impl Targets {
     pub(crate) fn new(targets: Vec<Target>) -> Result<Self, (String, String)> {
         let known = |target: Target| {
             let tls = match &target.look {
-                Look::Http { url, tls, .. } | Look::WebSocket { url, tls } if url.secure => {
+                Look::Http { url, tls, .. } | Look::WebSocket { url, tls, .. } if url.secure => {
                     tls::config(tls).map(Some)
                 }
                 Look::Tcp(_) | Look::Http { .. } | Look::WebSocket { .. } => Ok(None),

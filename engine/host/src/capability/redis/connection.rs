@@ -22,7 +22,7 @@ use crate::guest::wit::redis::{Error, ErrorKind, MemberKind, Node};
 use crate::limits;
 use crate::text::tame;
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// A member that answered, ready for commands.
@@ -132,7 +132,8 @@ impl Connection {
         ended
     }
 
-    async fn ask(&mut self, words: &[&str]) -> Result<Node, Error> {
+    /// One question and its answer.
+    pub(super) async fn ask(&mut self, words: &[&str]) -> Result<Node, Error> {
         let command: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
         let mut replies = Vec::new();
         self.exchange(&encode([command.as_slice()].into_iter()), 1, &mut replies).await?;
@@ -260,6 +261,11 @@ impl Connection {
         self.broken(&broken)
     }
 
+    /// The bare stream, for what is no question and answer; and what has come already.
+    pub(super) fn into_stream(self) -> (Box<dyn Stream>, Vec<u8>) {
+        (self.stream, self.reader.into_rest())
+    }
+
     pub(super) fn age(&self) -> Duration {
         self.opened.elapsed()
     }
@@ -275,15 +281,20 @@ impl Connection {
         !self.reader.has_rest() && self.stream.read(&mut byte).now_or_never().is_none()
     }
 
-    fn broken(&self, broken: &Broken) -> Error {
-        let kind = match broken {
-            Broken::Closed | Broken::Io(_) => ErrorKind::Closed,
-            Broken::Protocol(_) => ErrorKind::Protocol,
-            Broken::Limit(_) => ErrorKind::Limit,
-        };
-        let message = tame(&broken.to_string(), limits::OUTCOME_TEXT_BYTES_MAX);
-        Error { kind, message: format!("{}: {message}", self.address) }
+    fn broken(&self, why: &Broken) -> Error {
+        broken(&self.address, why)
     }
+}
+
+/// What a broken connection is to a guest.
+pub(super) fn broken(address: &str, broken: &Broken) -> Error {
+    let kind = match broken {
+        Broken::Closed | Broken::Io(_) => ErrorKind::Closed,
+        Broken::Protocol(_) => ErrorKind::Protocol,
+        Broken::Limit(_) => ErrorKind::Limit,
+    };
+    let message = tame(&broken.to_string(), limits::OUTCOME_TEXT_BYTES_MAX);
+    Error { kind, message: format!("{address}: {message}") }
 }
 
 /// How to log in at a member of this kind.

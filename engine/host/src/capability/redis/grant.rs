@@ -37,7 +37,7 @@ const OURS: &[(&str, &str)] = &[
     ("QUIT", "a connection ends with the attempt"),
     ("RESET", "the host logs in, with the secrets of baton.toml"),
     ("MONITOR", "it turns the connection into a stream"),
-    ("PSYNC", "it turns the connection into a stream"),
+    ("PSYNC", "it turns the connection into a stream; `divergence` reads it, with this grant"),
     ("REPLCONF", "it turns the connection into a stream"),
     ("SYNC", "it turns the connection into a stream"),
     ("PSUBSCRIBE", "it turns the connection into a stream"),
@@ -96,6 +96,33 @@ impl Asker<'_> {
     /// Whether any grant reaches this member at all.
     pub(super) fn reaches(&self, address: &str, kind: MemberKind) -> bool {
         self.grants.iter().any(|grant| has_node(grant, address, kind))
+    }
+
+    /// Whether a node's replication stream may be read: every key passes there.
+    pub(super) fn stream(&self, address: &str) -> Result<(), Error> {
+        let (step, kind) = (self.step, self.member(address)?);
+        if kind == MemberKind::Sentinel {
+            let why = format!("step \"{step}\": {address} is a Sentinel, which has no replicas");
+            return Err(denied(why));
+        }
+        self.granted(address, kind, "PSYNC", &[b"PSYNC".to_vec()])?;
+        let has_all = |grant: &RedisGrant| {
+            has_node(grant, address, kind)
+                && has_command(grant, "PSYNC", &[])
+                && grant.keys.iter().any(|pattern| pattern == "*")
+        };
+        if !self.grants.iter().any(has_all) {
+            return Err(denied(format!(
+                "step \"{step}\" may not read the replication stream of {address}: every key passes there: add \"*\" to grants.redis.keys of the step"
+            )));
+        }
+        if self.cluster.mode == Mode::Observe {
+            return Err(denied(format!(
+                "step \"{step}\" may not read the replication stream of {address}: while it is read the node counts one replica more, and cluster {} is in mode observe",
+                self.cluster.name
+            )));
+        }
+        Ok(())
     }
 
     /// One command for each of many keys, the key second. Gives the command with the

@@ -9,10 +9,10 @@ use super::compare::{self, Depth};
 use super::grant::{self, Asker, Pipeline};
 use super::send::{Sending, changing, send};
 use super::table::name_of;
-use super::{Known, Mode, View, each, secret};
+use super::{Known, Mode, View, divergence, each, secret};
 use crate::guest::wit::redis::{
     self, Command, Compared, Error, ErrorKind, Holdings, Host, Member, MemberKind, Page, Reply,
-    Request, Sample,
+    Request, Sample, StreamPlace, StreamReading,
 };
 use crate::limits;
 use crate::tape::{Asked, Bytes, Divergence, Turn};
@@ -43,6 +43,23 @@ impl Host for View<'_> {
         };
         let samples = self.samples(&cluster);
         Ok(self.caller.tell(live, samples))
+    }
+
+    async fn divergence(
+        &mut self,
+        cluster: String,
+        address: String,
+        replid: String,
+        place: StreamPlace,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Outcome<StreamReading>> {
+        let asked = || divergence::asked(&cluster, &address, &replid, place, timeout_ms);
+        let live = match self.caller.ask(asked)? {
+            Turn::Heard(then) => return Ok(then),
+            Turn::Live(live) => live,
+        };
+        let told = self.diverged(&cluster, &address, &replid, place, timeout_ms).await;
+        Ok(self.caller.tell(live, told))
     }
 
     async fn call(
@@ -207,6 +224,24 @@ impl View<'_> {
         Ok(samples)
     }
 
+    async fn diverged(
+        &mut self,
+        cluster: &str,
+        address: &str,
+        replid: &str,
+        place: StreamPlace,
+        timeout_ms: u32,
+    ) -> Outcome<StreamReading> {
+        let known = self.known(cluster)?;
+        let asker = Asker {
+            step: &self.caller.context.step,
+            cluster: &known.cluster,
+            grants: &self.grants(cluster),
+        };
+        asker.stream(address)?;
+        divergence::read(&known, address, replid, place, within(timeout_ms)).await
+    }
+
     async fn send(
         &mut self,
         cluster: &str,
@@ -227,8 +262,7 @@ impl View<'_> {
                 );
             }
         };
-        let time =
-            Duration::from_millis(u64::from(timeout_ms.clamp(1, limits::CALL_TIMEOUT_MS_MAX)));
+        let time = within(timeout_ms);
         let sendings = numbered(pipelines, first);
         same_as_cut(&sendings, cut)?;
         if sendings.iter().any(|sending| !sending.calls.is_empty()) {
@@ -290,6 +324,11 @@ impl View<'_> {
             }
         })
     }
+}
+
+/// How long a call may take that a guest gives so many ms.
+fn within(timeout_ms: u32) -> Duration {
+    Duration::from_millis(u64::from(timeout_ms.clamp(1, limits::CALL_TIMEOUT_MS_MAX)))
 }
 
 /// All of a call, for the tape.

@@ -11,6 +11,7 @@ mod class;
 mod cluster;
 mod compare;
 mod connection;
+mod divergence;
 mod each;
 mod glob;
 mod grant;

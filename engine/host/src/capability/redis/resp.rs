@@ -84,6 +84,10 @@ impl Reader {
         self.at < self.buffer.len()
     }
 
+    pub(super) fn into_rest(mut self) -> Vec<u8> {
+        self.buffer.split_off(self.at)
+    }
+
     /// One reply, in pre-order. Pushes in between are left out, attributes too.
     pub(super) async fn reply(
         &mut self,

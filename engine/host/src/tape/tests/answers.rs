@@ -6,7 +6,10 @@ use super::super::answer::{Answer, read, write};
 use crate::guest::wit::exec::Output;
 use crate::guest::wit::http::{Header, Response};
 use crate::guest::wit::probe::Finding;
-use crate::guest::wit::redis::{Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node, Sample};
+use crate::guest::wit::redis::{
+    Cluster, Error, ErrorKind, Member, MemberKind, Mode, Node, Sample, StreamPlace, StreamReading,
+    Streamed, Stretch, Unreadable,
+};
 use crate::guest::wit::types;
 
 type Sent = Result<Response, types::Error>;
@@ -131,6 +134,28 @@ fn sample() -> impl Strategy<Value = Sample> {
     })
 }
 
+fn place() -> impl Strategy<Value = StreamPlace> {
+    (any::<i64>(), any::<Option<u32>>(), any::<Option<i64>>())
+        .prop_map(|(offset, database, transaction)| StreamPlace { offset, database, transaction })
+}
+
+fn reading() -> impl Strategy<Value = StreamReading> {
+    let keys = prop::option::of(prop::collection::vec(any::<Vec<u8>>(), 0..3));
+    let write = (place(), any::<u64>(), ".*", keys, any::<bool>(), ".*");
+    let write = write.prop_map(|(place, size, name, keys, whole, text)| {
+        let StreamPlace { offset, database, transaction } = place;
+        Streamed { offset, size, database, transaction, name, keys, whole, text }
+    });
+    let writes = prop::collection::vec(write, 0..4);
+    let read = (any::<i64>(), writes, any::<u64>(), prop::option::of(place()));
+    let read = read.prop_map(|(end, writes, idle_bytes, next)| {
+        StreamReading::Read(Stretch { end, writes, idle_bytes, next })
+    });
+    let reasons = [Unreadable::AnotherHistory, Unreadable::Overwritten, Unreadable::Refused];
+    let unreadable = (proptest::sample::select(reasons.to_vec()), ".*");
+    prop_oneof![read, unreadable.prop_map(StreamReading::Unreadable)]
+}
+
 /// Clusters have no equality of their own in the bindings' public part.
 fn same<T: Answer + PartialEq + std::fmt::Debug>(answer: &T) {
     let text = write(answer);
@@ -141,7 +166,9 @@ proptest! {
     #[test]
     fn every_answer_survives_being_text(
         called in called(), cluster in cluster(), at in any::<u64>(), sample in sample(),
+        reading in reading(),
     ) {
+        same(&Ok::<StreamReading, Error>(reading));
         same(&called);
         same(&Ok::<Cluster, Error>(cluster));
         same(&at);
@@ -178,6 +205,7 @@ proptest! {
         let _ = read::<Sent>(&json);
         let _ = read::<Ran>(&json);
         let _ = read::<Looked>(&json);
+        let _ = read::<Result<StreamReading, Error>>(&json);
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use baton_core::run::Taping;
 use baton_core::workflow::plan::{Grants, ProbeGrant};
 use futures::{SinkExt as _, StreamExt as _};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Address, Look, Target, Targets, Tls, Url, View};
+use super::{Address, Expected, Look, Target, Targets, Tls, Url, View};
 use crate::capability::lab::{Act, CA, Journal, Server, caller};
 use crate::guest::wit::probe::{Finding, Host as _};
 use crate::guest::wit::types::{Error, ErrorKind};
@@ -31,13 +32,22 @@ fn http(address: &str, statuses: &[u16], contains: Option<&str>) -> Look {
         url: Url::parse(&format!("http://{address}/healthz"), ["http", "https"]).unwrap(),
         tls: Tls::default(),
         statuses: statuses.to_vec(),
-        contains: contains.map(str::to_owned),
+        expected: Expected { contains: contains.map(str::to_owned), fields: Vec::new() },
     }
 }
 
 fn web_socket(address: &str) -> Look {
     let url = Url::parse(&format!("ws://{address}/feed"), ["ws", "wss"]).unwrap();
-    Look::WebSocket { url, tls: Tls::default() }
+    Look::WebSocket { url, tls: Tls::default(), subscribe: None, expected: Expected::default() }
+}
+
+/// A subscription to trades, and what must come of it.
+fn subscribed(address: &str) -> Look {
+    let fields = vec![("/channel".to_owned(), json!("trades")), ("/seq".to_owned(), json!(7))];
+    let Look::WebSocket { url, tls, .. } = web_socket(address) else { panic!("a feed") };
+    let subscribe = Some("{\"op\":\"subscribe\",\"channel\":\"trades\"}".to_owned());
+    let expected = Expected { contains: None, fields };
+    Look::WebSocket { url, tls, subscribe, expected }
 }
 
 async fn look_at(
@@ -136,7 +146,7 @@ async fn tls_is_verified() {
         let address = server.address.replace("127.0.0.1", host);
         let url = Url::parse(&format!("https://{address}"), ["http", "https"]).unwrap();
         let tls = Tls { ca_pem: Some(CA.to_vec()), ..Tls::default() };
-        Look::Http { url, tls, statuses: Vec::new(), contains: None }
+        Look::Http { url, tls, statuses: Vec::new(), expected: Expected::default() }
     };
     assert!(seen(look("127.0.0.1"), &server.address).await.0);
     let (up, reason) = seen(look("localhost"), &server.address).await;
@@ -201,6 +211,92 @@ async fn g7_a_web_socket_that_is_silent_babbles_or_is_none_is_down_in_time() {
         let look = web_socket(&server.address);
         let (up, reason) = seen_within(time_of(told), look, &server.address).await;
         assert!(!up && reason.contains(told), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_json_is_up_if_its_fields_are_as_they_should() {
+    let server = Server::answering("200 OK", r#"{"status":"ok","lag":{"ms":3.0}}"#).await;
+    let text = Server::answering("200 OK", "status: ok").await;
+    let field = |pointer: &str, value| (pointer.to_owned(), value);
+    for (server, fields, up, reason) in [
+        (
+            &server,
+            vec![field("/status", json!("ok"))],
+            true,
+            "it answers 200 OK with \"ok\" at /status",
+        ),
+        (&server, vec![field("/lag/ms", json!(3))], true, "it answers 200 OK with 3 at /lag/ms"),
+        (
+            &server,
+            vec![field("/status", json!("degraded"))],
+            false,
+            "it answers 200 OK, but without \"degraded\" at /status",
+        ),
+        (&server, vec![field("/lag", json!(3))], false, "it answers 200 OK, but without 3 at /lag"),
+        (&text, vec![field("/status", json!("ok"))], false, "it answers 200 OK, but without JSON"),
+    ] {
+        let Look::Http { url, tls, statuses, .. } = http(&server.address, &[], None) else {
+            panic!("a page");
+        };
+        let expected = Expected { contains: None, fields };
+        let look = Look::Http { url, tls, statuses, expected };
+        assert_eq!(seen(look, &server.address).await, (up, reason.to_owned()));
+    }
+}
+
+/// A feed that says each of `messages` once it was subscribed to, then stays or closes.
+async fn trades(messages: Vec<String>, stays: bool) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let task = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = accept_async(stream).await.unwrap();
+        let first = socket.next().await.unwrap().unwrap();
+        assert_eq!(first.to_text().unwrap(), r#"{"op":"subscribe","channel":"trades"}"#);
+        for message in messages {
+            if socket.send(Message::text(message)).await.is_err() {
+                return;
+            }
+        }
+        if stays {
+            std::future::pending::<()>().await;
+        }
+        let _ = socket.close(None).await;
+    });
+    (address, task)
+}
+
+#[tokio::test]
+async fn a_feed_is_up_once_it_delivers_what_was_subscribed_to() {
+    let other = r#"{"channel":"quotes","seq":7}"#.to_owned();
+    let right = r#"{"seq":7,"channel":"trades"}"#.to_owned();
+    let (address, task) = trades(vec![other, "tick".to_owned(), right], true).await;
+    let found = seen(subscribed(&address), &address).await;
+    let told = r#"it sends messages with "trades" at /channel, 7 at /seq"#;
+    assert_eq!(found, (true, told.to_owned()));
+    task.abort();
+}
+
+#[tokio::test]
+async fn g7_a_feed_that_delivers_nothing_something_else_or_closes_is_down_in_time() {
+    let wrong = || r#"{"channel":"trades","seq":8}"#.to_owned();
+    for (messages, stays, told) in [
+        (
+            Vec::new(),
+            true,
+            "sent no message with \"trades\" at /channel, 7 at /seq in time (0 others)",
+        ),
+        (vec![wrong(), wrong()], true, "in time (2 others)"),
+        (Vec::new(), false, "closed before it sent a message with"),
+        (vec![wrong()], false, "closed before it sent a message with"),
+        (vec![wrong(); 2_000], true, "sent 1000 messages without"),
+    ] {
+        let (address, task) = trades(messages, stays).await;
+        let time_ms = if told.contains("in time") { 300 } else { 10_000 };
+        let (up, reason) = seen_within(time_ms, subscribed(&address), &address).await;
+        assert!(!up && reason.contains(told), "{reason}");
+        task.abort();
     }
 }
 

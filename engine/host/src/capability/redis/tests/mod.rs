@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod ahead;
+mod divergence;
 mod grants;
 mod hint;
 mod kept;
