@@ -1,7 +1,10 @@
 //! What must hold of an instrument's book. Pure; exact.
 
 use baton_books::rules::{Findings, Sound, falling, find, reconcile, sound};
-use baton_books::{Decimal, Found, Id, Ids, Keys, Member, Meta, Order, Side, Trade, number, shown};
+use baton_books::{
+    Decimal, FNV_BASIS, Found, Id, Ids, Keys, Member, Meta, Order, Side, Trade, fnv_on, number,
+    same, shown,
+};
 
 /// All of one instrument, at one sequence number.
 #[derive(Clone, Debug)]
@@ -65,7 +68,7 @@ impl Instrument<'_> {
     }
 
     fn is_own(&self, order: &Order<'_>) -> bool {
-        order.isin == Some(self.isin.as_bytes())
+        order.isin.is_some_and(|it| same(it, self.isin.as_bytes()))
     }
 }
 
@@ -77,13 +80,12 @@ pub fn judge(it: &Instrument<'_>, scanned_seq: u64) -> Judged {
     let sounds: Vec<Option<Sound>> =
         it.orders.iter().map(|order| sound(order, &mut found)).collect();
     let mut resting = vec![0_u8; it.orders.len()];
-    for side in [Side::Bid, Side::Ask] {
-        book_side(it, side, &sounds, &mut resting, &mut found);
-    }
+    let bid = book_side(it, Side::Bid, &sounds, &mut resting, &mut found);
+    let ask = book_side(it, Side::Ask, &sounds, &mut resting, &mut found);
     for side in [Side::Bid, Side::Ask] {
         open_orders(it, side, &sounds, &resting, &mut found);
     }
-    crossed(it, &sounds, &mut found);
+    crossed(it, bid.zip(ask), &mut found);
     sums(it, &sounds, &mut found);
     reconcile(it.trades(), &it.orders, &sounds, it.meta.floor(), &mut found);
     let unlisted = sequence(it, scanned_seq, &mut found);
@@ -125,15 +127,16 @@ fn bit(side: Side) -> u8 {
     }
 }
 
-/// Every member has its order; price, side and status agree.
+/// Every member has its order; price, side and status agree. Gives the best price.
 fn book_side(
     it: &Instrument<'_>,
     side: Side,
     sounds: &[Option<Sound>],
     resting: &mut [u8],
     found: &mut Findings<'_>,
-) {
+) -> Option<Decimal> {
     let shown_id = |id| it.ids.shown(id);
+    let mut best = None;
     for member in it.members(side) {
         let index = find(&it.orders, member.id);
         let Some(index) = index.filter(|at| it.orders[*at].exists() || it.orders[*at].is_other)
@@ -144,6 +147,11 @@ fn book_side(
         };
         resting[index] |= bit(side);
         let Some(order) = &sounds[index] else { continue };
+        best = Some(match (best, side) {
+            (None, _) => order.price,
+            (Some(best), Side::Bid) => order.price.max(best),
+            (Some(best), Side::Ask) => order.price.min(best),
+        });
         if order.side != side {
             let message =
                 format!("member {} is a {} order", shown_id(member.id), order.side.word());
@@ -164,6 +172,7 @@ fn book_side(
             found.add("price", &it.side_key(side), message);
         }
     }
+    best
 }
 
 /// The bits of a score, with one zero: -0 and 0 are one price.
@@ -189,12 +198,8 @@ fn open_orders(
     }
 }
 
-fn crossed(it: &Instrument<'_>, sounds: &[Option<Sound>], found: &mut Findings<'_>) {
-    let prices = |side| {
-        let members = it.members(side).iter();
-        members.filter_map(|it_| sounds[find(&it.orders, it_.id)?].map(|order| order.price))
-    };
-    if let Some((bid, ask)) = prices(Side::Bid).max().zip(prices(Side::Ask).min())
+fn crossed(it: &Instrument<'_>, best: Option<(Decimal, Decimal)>, found: &mut Findings<'_>) {
+    if let Some((bid, ask)) = best
         && bid >= ask
     {
         let message = format!("crossed: best bid {bid} is not below best ask {ask}");
@@ -309,14 +314,6 @@ fn holes(
     unlisted
 }
 
-/// FNV-1a, 64 bits: the first value and the prime.
-const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0100_0000_01b3;
-
-fn fold(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
-}
-
 /// Compares the checksum, and counts the levels on the way.
 fn checksum(it: &Instrument<'_>, sounds: &[Option<Sound>], found: &mut Findings<'_>) -> usize {
     let mut open: Vec<(Side, Decimal, &Order<'_>)> = it
@@ -351,7 +348,7 @@ fn checksum(it: &Instrument<'_>, sounds: &[Option<Sound>], found: &mut Findings<
         line.push(b'|');
         line.extend_from_slice(order.remaining.unwrap_or_default());
         line.push(b'\n');
-        hash = fold(hash, &line);
+        hash = fnv_on(hash, &line);
     }
     let computed = format!("{hash:016x}");
     if it.meta.checksum != Some(computed.as_bytes()) {
