@@ -1,5 +1,7 @@
 //! What must hold of an instrument's book. Pure; exact.
 
+use std::collections::BTreeMap;
+
 use baton_books::rules::{Findings, Sound, falling, find, reconcile, sound};
 use baton_books::{
     Decimal, FNV_BASIS, Found, Id, Ids, Keys, Member, Meta, Order, Side, Trade, fnv_on, number,
@@ -250,7 +252,8 @@ fn sequence(it: &Instrument<'_>, scanned_seq: u64, found: &mut Findings<'_>) -> 
         found.add("schema", &found.meta_key(), message);
         return None;
     };
-    let mut carried: Vec<(u64, Carrier)> = Vec::with_capacity(it.orders.len() * 2);
+    let floor = it.meta.floor();
+    let mut carried = Carried::new(floor, last, it.orders.len() * 2 + it.trades().len());
     let of_orders = it.orders.iter().filter(|order| it.is_own(order)).flat_map(|order| {
         let placed = (Carrier::Order(order.id), order.seq);
         let cancelled = order.cancel_seq.map(|text| (Carrier::Order(order.id), Some(text)));
@@ -267,21 +270,50 @@ fn sequence(it: &Instrument<'_>, scanned_seq: u64, found: &mut Findings<'_>) -> 
             let message = format!("event {seq} is after the last one, {last}");
             found.add("sequence", &carrier.key(found), message);
         }
-        carried.push((seq, carrier));
-    }
-    carried.sort_by_key(|(seq, _)| *seq);
-    for pair in carried.windows(2) {
-        let [(seq, first), (other, second)] = pair else { continue };
-        if seq == other {
+        if let Some(first) = carried.note(seq, carrier) {
             let message = format!("event {seq} is also carried by {}", first.key(found));
-            found.add("sequence", &second.key(found), message);
+            found.add("sequence", &carrier.key(found), message);
         }
     }
     if let Some(late) = falling(it.trades()) {
         let message = format!("trade {} does not rise", late.shown());
         found.add("sequence", &found.trades_key(), message);
     }
-    holes(it.meta.floor(), last, scanned_seq, &carried, found)
+    holes(floor, last, scanned_seq, carried.within(), found)
+}
+
+/// Who carries each event. Numbers lie close together, so most need no search.
+struct Carried {
+    floor: u64,
+    last: u64,
+    /// Of the numbers right above the floor.
+    close: Vec<Option<Carrier>>,
+    /// Of all others.
+    far: BTreeMap<u64, Carrier>,
+}
+
+impl Carried {
+    /// For numbers of which about so many are carried.
+    fn new(floor: u64, last: u64, about: usize) -> Self {
+        let close = usize::try_from(last.saturating_sub(floor)).unwrap_or(about).min(about);
+        Self { floor, last, close: vec![None; close], far: BTreeMap::new() }
+    }
+
+    /// Notes a carrier; gives the one that was noted before.
+    fn note(&mut self, seq: u64, carrier: Carrier) -> Option<Carrier> {
+        let place = seq.checked_sub(self.floor + 1).and_then(|it| usize::try_from(it).ok());
+        match place.and_then(|it| self.close.get_mut(it)) {
+            Some(close) => close.replace(carrier),
+            None => self.far.insert(seq, carrier),
+        }
+    }
+
+    /// The numbers above the floor and up to the last that are carried, rising.
+    fn within(&self) -> impl Iterator<Item = u64> {
+        let close = (self.floor + 1..).zip(&self.close).filter(|(_, it)| it.is_some());
+        let far = self.far.range(self.floor + 1..).map(|(seq, _)| *seq);
+        close.map(|(seq, _)| seq).chain(far.take_while(|it| *it <= self.last))
+    }
 }
 
 /// Runs of missing numbers, each reported once; those the listing may lack are left to
@@ -290,13 +322,12 @@ fn holes(
     floor: u64,
     last: u64,
     scanned_seq: u64,
-    carried: &[(u64, Carrier)],
+    carried: impl Iterator<Item = u64>,
     found: &mut Findings<'_>,
 ) -> Option<u64> {
     let mut unlisted = None;
     let mut expected = floor + 1;
-    let within = carried.iter().map(|(seq, _)| *seq).filter(|it| *it > floor && *it <= last);
-    for next in within.chain([last + 1]) {
+    for next in carried.chain([last + 1]) {
         let old_end = next.min(scanned_seq.saturating_add(1));
         if expected < old_end {
             let message = match old_end - expected {
@@ -309,7 +340,7 @@ fn holes(
         if new < next {
             unlisted = unlisted.or(Some(new));
         }
-        expected = (next + 1).max(expected);
+        expected = next + 1;
     }
     unlisted
 }
