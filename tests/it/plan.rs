@@ -34,13 +34,17 @@ pub(crate) fn shipped(mode: &str) -> (Lab, House) {
         "redis-evidence",
         "redis-ping",
         "rejoin",
+        "require",
         "rollback-plan",
         "salvage",
         "settle",
         "switchover",
         "switchover-plan",
+        "trading-gate",
         "verify-orderbook",
         "verify-replication",
+        "verify-risk",
+        "verify-trades",
     ] {
         house.bring(plugin);
     }

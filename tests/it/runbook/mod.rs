@@ -3,6 +3,7 @@
 //! drifts, and rehearsals.
 
 mod ahead;
+mod books;
 mod causes;
 mod clients;
 mod drill;
@@ -29,7 +30,7 @@ const FAILOVER: [&str; 10] = [
     "haproxy-route",
 ];
 /// Their plugins.
-const PLUGINS: [&str; 15] = [
+const PLUGINS: [&str; 19] = [
     "redis-assess",
     "choose-replica",
     "fence",
@@ -40,6 +41,10 @@ const PLUGINS: [&str; 15] = [
     "rejoin",
     "verify-replication",
     "verify-orderbook",
+    "verify-trades",
+    "verify-risk",
+    "trading-gate",
+    "require",
     "redis-evidence",
     "rollback-plan",
     "switchover-plan",
