@@ -88,7 +88,10 @@ pub fn sound(order: &Order<'_>, found: &mut Findings<'_>) -> Option<Sound> {
     };
     let price = decimal("price", order.price);
     let qty = decimal("qty", order.qty);
-    let remaining = decimal("remaining", order.remaining);
+    let remaining = match (order.qty, order.remaining) {
+        (Some(whole), Some(rest)) if qty.is_some() && same(whole, rest) => qty,
+        (_, rest) => decimal("remaining", rest),
+    };
     let side = order.side.and_then(Side::parse);
     if side.is_none() {
         let message = format!("side {} is neither bid nor ask", shown(order.side));

@@ -166,7 +166,8 @@ fn book_side(
         }
         let text = it.orders[index].price.unwrap_or_default();
         // Redis's strtod and Rust's parse both round to the nearest double.
-        let price = std::str::from_utf8(text).ok().and_then(|it| it.parse::<f64>().ok());
+        let read = || std::str::from_utf8(text).ok()?.parse::<f64>().ok();
+        let price = order.price.nearest_double().or_else(read);
         if price.is_none_or(|it| unsigned(it) != unsigned(member.score)) {
             let (id, score) = (shown_id(member.id), member.score);
             let text = String::from_utf8_lossy(text);
