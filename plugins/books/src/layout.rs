@@ -57,19 +57,6 @@ impl Keys {
     }
 }
 
-impl Keys {
-    /// A SCAN pattern for the keys of two templates, and of others that begin alike.
-    pub fn common_pattern(one: &str, other: &str) -> String {
-        let first = |template: &str| Self::pattern(template).chars().next();
-        match (first(one), first(other)) {
-            (Some(a), Some(b)) if a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric() => {
-                format!("[{a}{b}]*")
-            }
-            _ => "*".to_owned(),
-        }
-    }
-}
-
 /// A template, taken apart once for many keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
@@ -205,8 +192,6 @@ mod tests {
     #[test]
     fn a_pattern_finds_the_keys_of_its_template_and_no_others() {
         assert_eq!(Keys::pattern("order:{id}"), "order:*");
-        assert_eq!(Keys::common_pattern("book:{isin}:meta", "order:{id}"), "[bo]*");
-        assert_eq!(Keys::common_pattern("{isin}:meta", "order:{id}"), "*");
         assert_eq!(Keys::pattern("a[b]*:{isin}"), "a\\[b\\]\\*:*");
     }
 }

@@ -13,7 +13,7 @@ mod since;
 use baton_books::fingerprint::{self, Since, key_list};
 use baton_books::source::KeyList;
 use baton_books::still::read_all;
-use baton_books::{Fields, Halt, INSTRUMENTS_MAX, Id, Ids, Keys, Source, Tally, Violation, number};
+use baton_books::{Fields, Halt, INSTRUMENTS_MAX, Id, Keys, Source, Tally, Violation, number};
 use baton_plugin::{About, Fault, Host, JsonSchema, Plugin};
 use listing::{Listing, Place, Strays};
 use round::{BATCH, Round};
@@ -122,14 +122,7 @@ impl Plugin for VerifyOrderbook {
     fn run<H: Host>(input: Input, host: &mut H) -> Result<Output, Fault> {
         let source = Source::find(&input.cluster, input.master.as_deref(), host)?;
         let wanted = input.instruments.as_deref();
-        let is_plain = wanted.is_none() && input.since.is_none() && input.pattern.is_none();
-        let (isins, swept) = if is_plain {
-            let (isins, orders) = listing::sweep(&source, &input.keys, host)?.split();
-            (isins, Some(orders))
-        } else {
-            let pattern = input.pattern.as_deref();
-            (source.instruments(&input.keys, wanted, pattern, host)?, None)
-        };
+        let isins = source.instruments(&input.keys, wanted, input.pattern.as_deref(), host)?;
         let place = Place::new(&source, &input.keys, &input.fields, &isins);
         let compared = match &input.since {
             None => None,
@@ -140,9 +133,9 @@ impl Plugin for VerifyOrderbook {
         };
         let mut check = Check { place, tally: Tally::default(), counts: Counts::new(isins.len()) };
         match &compared {
-            None => check.run((0..isins.len()).collect(), wanted.is_none(), swept, host)?,
+            None => check.run((0..isins.len()).collect(), input.instruments.is_none(), host)?,
             Some(it) if it.full.is_empty() => {}
-            Some(it) => check.run(it.full.clone(), wanted.is_none(), None, host)?,
+            Some(it) => check.run(it.full.clone(), input.instruments.is_none(), host)?,
         }
         Ok(check.close(compared))
     }
@@ -178,18 +171,13 @@ impl Check<'_> {
         &mut self,
         mut pending: Vec<usize>,
         is_all: bool,
-        swept: Option<(Ids, Vec<Id>)>,
         host: &mut H,
     ) -> Result<(), Fault> {
         let isins = self.place.isins;
-        // Numbers first, then the list: every order placed up to these is in it. Where the
-        // orders have been found before, nothing is said to be missing until they are
-        // listed again.
+        // Numbers first, then the list: every order placed up to these is in it.
         let mut scanned = vec![0; isins.len()];
-        if swept.is_none() {
-            self.number(&pending, &mut scanned, host)?;
-        }
-        let mut listing = Listing::first(&self.place, swept, host)?;
+        self.number(&pending, &mut scanned, host)?;
+        let mut listing = Listing::first(&self.place, host)?;
         for round in 1..=ROUNDS_MAX {
             let is_last = round == ROUNDS_MAX;
             let mut one = Round {

@@ -21,29 +21,6 @@ const STRANGERS_MAX: usize = 1000;
 /// Their orders that are told.
 const STRAYS_MAX: usize = 100;
 
-/// What one walk over the keys found: instruments and orders.
-pub(crate) struct Swept {
-    isins: Vec<String>,
-    ids: Ids,
-    found: Vec<Id>,
-}
-
-/// Walks over the keys once for both; twice is what most of a node's time would go into.
-pub(crate) fn sweep<H: Host>(source: &Source, keys: &Keys, host: &mut H) -> Result<Swept, Fault> {
-    let (meta, order) = (Template::of(&keys.meta), Template::of(&keys.order));
-    let mut swept = Swept { isins: Vec::new(), ids: Ids::default(), found: Vec::new() };
-    source.scan(&Keys::common_pattern(&keys.meta, &keys.order), host, |key| {
-        if let Some(id) = order.value(key) {
-            swept.found.push(swept.ids.id(id));
-        } else if let Some(isin) = meta.value(key) {
-            swept.isins.push(String::from_utf8_lossy(isin).into_owned());
-        }
-    })?;
-    swept.isins.sort_unstable();
-    swept.isins.dedup();
-    Ok(swept)
-}
-
 /// Where to look.
 pub(crate) struct Place<'a> {
     pub(crate) source: &'a Source,
@@ -145,20 +122,10 @@ impl Listing {
         self.more.entry(index).or_default().insert(id);
     }
 
-    /// Lists all orders, or whose those are that have been found.
-    pub(crate) fn first<H: Host>(
-        place: &Place<'_>,
-        swept: Option<(Ids, Vec<Id>)>,
-        host: &mut H,
-    ) -> Result<Self, Fault> {
+    /// Lists all orders.
+    pub(crate) fn first<H: Host>(place: &Place<'_>, host: &mut H) -> Result<Self, Fault> {
         let mut listing = Self::default();
-        let mut found = match swept {
-            Some((ids, found)) => {
-                listing.ids = ids;
-                found
-            }
-            None => listing.scan(place, host)?,
-        };
+        let mut found = listing.scan(place, host)?;
         found.sort_unstable();
         found.dedup();
         let mut owners = vec![NOBODY; found.len()];
@@ -296,13 +263,6 @@ impl Listing {
             self.grouped[*next as usize] = *id;
             *next += 1;
         }
-    }
-}
-
-impl Swept {
-    /// The instruments, and the orders.
-    pub(crate) fn split(self) -> (Vec<String>, (Ids, Vec<Id>)) {
-        (self.isins, (self.ids, self.found))
     }
 }
 

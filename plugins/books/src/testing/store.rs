@@ -307,12 +307,7 @@ impl Data {
         let from: usize = cursor.parse().expect("a cursor");
         let to = if count == 0 { self.keys.len() } else { (from + count).min(self.keys.len()) };
         let found = self.keys.keys().skip(from.saturating_sub(1)).take(to - from.saturating_sub(1));
-        let first = before.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
-        let begins = |it: &str| match first {
-            Some(letters) => it.starts_with(|letter| letters.contains(letter)),
-            None => it.starts_with(before),
-        };
-        let fits = |it: &&String| begins(it) && it.ends_with(after);
+        let fits = |it: &&String| it.starts_with(before) && it.ends_with(after);
         let keys = found.filter(fits).map(|it| text(it)).collect();
         let next = if to == self.keys.len() { 0 } else { to };
         Value::List(vec![text(&next.to_string()), Value::List(keys)])
