@@ -57,7 +57,8 @@ fn a_market_is_whole_while_a_trader_works_as_fast_as_it_can() {
     run(&house, "verify-redis", &ALL);
     let habits = Habits { name: "fast".to_owned(), rate_per_s: 100_000, seed: 5 };
     let trader = Trader::start(Route::of(&lab), market, &habits);
-    wait_for("the trader trades", Duration::from_secs(20), || (trader.acked() > 200).then_some(())).unwrap();
+    wait_for("the trader trades", Duration::from_secs(20), || (trader.acked() > 200).then_some(()))
+        .unwrap();
     let kept = run(&house, "orderbook-snapshot", &[]);
     assert_eq!(kept["output"]["instruments"], 30, "{kept:#}");
     for since in ["since=", "since=redis", "since="] {
@@ -86,7 +87,8 @@ fn each_damage_is_named_halted_and_released_when_it_is_mended() {
     let (lab, house, market) = traded(10, 60);
     let isin = &market.isins[3];
     let order = ask(&lab, &format!("ZRANGE book:{isin}:bids 0 0")).remove(0);
-    let price: String = query::ask(&lab.data()[0], &["HGET", &format!("order:{order}"), "price"]).unwrap();
+    let price: String =
+        query::ask(&lab.data()[0], &["HGET", &format!("order:{order}"), "price"]).unwrap();
     let sum: String =
         query::ask(&lab.data()[0], &["HGET", &format!("book:{isin}:meta"), "ask_qty"]).unwrap();
     tell(&lab, "HSET trading:halted XS-BY-HAND anna");
