@@ -283,7 +283,7 @@ impl Limits {
             })
         };
         let memory_mib = number("memory_mib", 64, 1..=4096);
-        let fuel_max = number("fuel", 10_000_000_000, 1..=FUEL_MAX);
+        let fuel_max = number("fuel", 20_000_000_000, 1..=FUEL_MAX);
         let attempts = number("attempts", 64, 1..=10_000);
         let open_runs = number("open_runs", 1_000, 1..=1_000_000);
         section.finish(flaws);

@@ -27,8 +27,25 @@ impl Decimal {
             Some(part) => number(part, SCALE_DIGITS)? * TENS[SCALE_DIGITS - part.len()],
             None => 0,
         };
-        let units = i128::from(whole) * i128::from(TENS[SCALE_DIGITS]) + i128::from(part);
+        // What fits 64 bits is worth a way of its own: a guest has no wider registers.
+        let units = match whole.checked_mul(TENS[SCALE_DIGITS]).and_then(|it| it.checked_add(part))
+        {
+            Some(units) => i128::from(units),
+            None => i128::from(whole) * i128::from(TENS[SCALE_DIGITS]) + i128::from(part),
+        };
         Some(Self(if negative { -units } else { units }))
+    }
+
+    /// The double nearest to it, where that is known without reading digits: it has at most
+    /// four of them behind the point and 15 in all. Both numbers of the division are
+    /// exact, so that its result is the nearest.
+    pub fn nearest_double(self) -> Option<f64> {
+        let units = u64::try_from(self.0).ok()?;
+        let (scaled, rest) = (units / 100_000_000, units % 100_000_000);
+        // At most 1.8e11, far below 2^53.
+        #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
+        let numerator = scaled as f64;
+        (rest == 0).then_some(numerator / 10_000.0)
     }
 
     /// The sum; none where it does not fit.
@@ -95,6 +112,20 @@ mod tests {
         assert_eq!(parse("-0"), parse("0.000"));
         assert!(parse("9.9") < parse("10"));
         assert!(parse("-2") < parse("-1.5"));
+    }
+
+    #[test]
+    fn the_nearest_double_is_the_one_that_reading_gives() {
+        for text in ["0", "0.1", "99.50", "100.5", "0.3", "9999.9999", "1234567.8901", "18446744"] {
+            assert_eq!(parse(text).unwrap().nearest_double(), text.parse().ok(), "{text}");
+        }
+        for cents in 0..200_000_u32 {
+            let text = format!("{}.{:04}", cents / 7, cents % 10_000);
+            assert_eq!(parse(&text).unwrap().nearest_double(), text.parse().ok(), "{text}");
+        }
+        for text in ["-1", "0.00001", "18446745", "1000000000000"] {
+            assert_eq!(parse(text).unwrap().nearest_double(), None, "{text}");
+        }
     }
 
     #[test]

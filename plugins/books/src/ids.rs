@@ -82,7 +82,10 @@ impl Ids {
     /// Where a text is in the table, or would be.
     fn slot(&self, text: &[u8]) -> usize {
         let mask = self.table.len() - 1;
-        let mut slot = usize::try_from(fnv(text) & u64::from(u32::MAX)).unwrap_or(0) & mask;
+        let hash = fnv(text);
+        // The high half is the better one.
+        let hash = (hash ^ (hash >> 32)) & u64::from(u32::MAX);
+        let mut slot = usize::try_from(hash).unwrap_or(0) & mask;
         while self.table[slot] != 0 && self.text(u64::from(self.table[slot] - 1)) != text {
             slot = (slot + 1) & mask;
         }
@@ -114,12 +117,18 @@ fn small(number: usize) -> u32 {
     u32::try_from(number).expect("a guest's memory has less than 4 GiB")
 }
 
-/// FNV-1a, 64 bits, folded: the high half is the better one.
-fn fnv(text: &[u8]) -> u64 {
-    let hash = text.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    hash ^ (hash >> 32)
+/// What FNV-1a of 64 bits begins with.
+pub const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+/// FNV-1a, 64 bits.
+pub fn fnv(text: &[u8]) -> u64 {
+    fnv_on(FNV_BASIS, text)
+}
+
+/// The same, going on from what came before.
+pub fn fnv_on(hash: u64, text: &[u8]) -> u64 {
+    text.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
 }
 
 #[cfg(test)]

@@ -21,10 +21,10 @@ mod violation;
 
 pub use decimal::Decimal;
 pub use fingerprint::Fingerprint;
-pub use ids::{Id, Ids};
+pub use ids::{FNV_BASIS, Id, Ids, fnv, fnv_on};
 pub use layout::{Fields, Keys, Template};
 pub use record::{Member, Meta, Order, Side, Trade, members};
 pub use source::Source;
 pub use streams::Streams;
 pub use tally::{Found, Halt, INSTRUMENTS_MAX, Reason, Sum, Tally, VIOLATIONS_MAX};
-pub use violation::{Violation, number, shown};
+pub use violation::{Violation, number, same, shown};

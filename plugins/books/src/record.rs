@@ -3,7 +3,7 @@
 
 use crate::Source;
 use crate::source::Cursor;
-use crate::{Fields, Id, Ids};
+use crate::{Fields, Id, Ids, same};
 use baton_plugin::Fault;
 use baton_plugin::redis::Head;
 
@@ -27,7 +27,7 @@ impl Side {
 
     /// Reads an order's word.
     pub fn parse(word: &[u8]) -> Option<Self> {
-        [Self::Ask, Self::Bid].into_iter().find(|side| side.word().as_bytes() == word)
+        [Self::Ask, Self::Bid].into_iter().find(|side| same(side.word().as_bytes(), word))
     }
 }
 
@@ -172,7 +172,7 @@ impl<'a> Trade<'a> {
         for _ in 0..fields / 2 {
             let (name, value) = (entries.text(), entries.text());
             let Some(name) = name else { continue };
-            let is = |it: &str| !it.is_empty() && name == it.as_bytes();
+            let is = |it: &str| !it.is_empty() && same(name, it.as_bytes());
             if is(&names.bid) {
                 it.bid = value.map(|value| ids.id(value));
             } else if is(&names.ask) {

@@ -1,6 +1,6 @@
 //! What must hold of orders by themselves and of trades against them. Pure; exact.
 
-use crate::{Decimal, Found, Id, Ids, Keys, Order, Side, Trade, Violation, shown};
+use crate::{Decimal, Found, Id, Ids, Keys, Order, Side, Trade, Violation, same, shown};
 
 /// What is found of one instrument.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ pub fn sound(order: &Order<'_>, found: &mut Findings<'_>) -> Option<Sound> {
         return None;
     }
     let isin = order.isin?;
-    if isin != found.isin.as_bytes() {
+    if !same(isin, found.isin.as_bytes()) {
         let message = format!("is of {}, but {} names it", plain(isin), found.isin);
         found.of_order("member-order", order.id, message);
         return None;
@@ -88,28 +88,33 @@ pub fn sound(order: &Order<'_>, found: &mut Findings<'_>) -> Option<Sound> {
     };
     let price = decimal("price", order.price);
     let qty = decimal("qty", order.qty);
-    let remaining = decimal("remaining", order.remaining);
+    let remaining = match (order.qty, order.remaining) {
+        (Some(whole), Some(rest)) if qty.is_some() && same(whole, rest) => qty,
+        (_, rest) => decimal("remaining", rest),
+    };
     let side = order.side.and_then(Side::parse);
     if side.is_none() {
         let message = format!("side {} is neither bid nor ask", shown(order.side));
         found.of_order("schema", order.id, message);
     }
     let (side, price, qty, remaining) = (side?, price?, qty?, remaining?);
-    let wrong = match order.status {
-        Some(b"open" | b"cancelled") => !(Decimal::ZERO < remaining && remaining <= qty),
-        Some(b"filled") => remaining != Decimal::ZERO || qty <= Decimal::ZERO,
-        other => {
-            let message = format!("status {} is not open, filled or cancelled", shown(other));
-            found.of_order("schema", order.id, message);
-            return None;
-        }
+    let is = |word: &str| order.status.is_some_and(|it| same(it, word.as_bytes()));
+    let is_open = is("open");
+    let wrong = if is_open || is("cancelled") {
+        !(Decimal::ZERO < remaining && remaining <= qty)
+    } else if is("filled") {
+        remaining != Decimal::ZERO || qty <= Decimal::ZERO
+    } else {
+        let message = format!("status {} is not open, filled or cancelled", shown(order.status));
+        found.of_order("schema", order.id, message);
+        return None;
     };
     if wrong {
         let word = shown(order.status);
         let message = format!("{word} with remaining {remaining} of qty {qty}");
         found.of_order("quantity", order.id, message);
     }
-    Some(Sound { side, price, qty, remaining, is_open: order.status == Some(b"open") })
+    Some(Sound { side, price, qty, remaining, is_open })
 }
 
 fn plain(text: &[u8]) -> String {

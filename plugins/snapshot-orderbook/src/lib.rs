@@ -7,7 +7,7 @@
 use baton_books::fingerprint::{self, BYTES_MAX, take};
 use baton_books::{Fields, Fingerprint, INSTRUMENTS_MAX, Keys, Source};
 use baton_plugin::redis::Command;
-use baton_plugin::{About, Fault, Host, JsonSchema, Plugin};
+use baton_plugin::{About, Fault, Host, JsonSchema, Mode, Plugin};
 use serde::{Deserialize, Serialize};
 
 /// What to keep, and where.
@@ -46,7 +46,7 @@ pub struct Output {
     pub instruments: usize,
     /// Bytes of the fingerprint.
     pub bytes: usize,
-    /// Where it was stored; null: nowhere.
+    /// Where it was stored; null: nowhere, as in a cluster of mode `observe`.
     pub key: Option<String>,
     /// Instruments left out: their seq is no number, or they never stood still while they
     /// were read.
@@ -98,7 +98,10 @@ impl Plugin for SnapshotOrderbook {
             );
             return Err(Fault::permanent("too-many-instruments", why));
         }
-        let key = input.key.filter(|it| !it.is_empty());
+        // Where nothing may be changed it is given and not stored.
+        let mode = host.describe_cluster(&source.cluster).map(|it| it.mode);
+        let may_store = !matches!(mode, Ok(Mode::Observe));
+        let key = input.key.filter(|it| may_store && !it.is_empty());
         if let Some(key) = &key {
             source.ask(&[Command::of(["SET", key, &text])], host)?;
         }
@@ -155,6 +158,10 @@ mod tests {
             let output = SnapshotOrderbook::run(input(none), &mut host).unwrap();
             assert_eq!((output.key, host.count_sent(" SET ")), (None, 0));
         }
+        let mut host = FakeCluster::with_responder("bondx", &["n:1"], &[], Store::default());
+        host.cluster.mode = Mode::Observe;
+        let output = SnapshotOrderbook::run(input(""), &mut host).unwrap();
+        assert_eq!((output.key, host.count_sent(" SET ")), (None, 0));
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! What must hold of an instrument's book. Pure; exact.
 
+use std::collections::BTreeMap;
+
 use baton_books::rules::{Findings, Sound, falling, find, reconcile, sound};
-use baton_books::{Decimal, Found, Id, Ids, Keys, Member, Meta, Order, Side, Trade, number, shown};
+use baton_books::{
+    Decimal, FNV_BASIS, Found, Id, Ids, Keys, Member, Meta, Order, Side, Trade, fnv_on, number,
+    same, shown,
+};
 
 /// All of one instrument, at one sequence number.
 #[derive(Clone, Debug)]
@@ -65,7 +70,7 @@ impl Instrument<'_> {
     }
 
     fn is_own(&self, order: &Order<'_>) -> bool {
-        order.isin == Some(self.isin.as_bytes())
+        order.isin.is_some_and(|it| same(it, self.isin.as_bytes()))
     }
 }
 
@@ -77,13 +82,12 @@ pub fn judge(it: &Instrument<'_>, scanned_seq: u64) -> Judged {
     let sounds: Vec<Option<Sound>> =
         it.orders.iter().map(|order| sound(order, &mut found)).collect();
     let mut resting = vec![0_u8; it.orders.len()];
-    for side in [Side::Bid, Side::Ask] {
-        book_side(it, side, &sounds, &mut resting, &mut found);
-    }
+    let bid = book_side(it, Side::Bid, &sounds, &mut resting, &mut found);
+    let ask = book_side(it, Side::Ask, &sounds, &mut resting, &mut found);
     for side in [Side::Bid, Side::Ask] {
         open_orders(it, side, &sounds, &resting, &mut found);
     }
-    crossed(it, &sounds, &mut found);
+    crossed(it, bid.zip(ask), &mut found);
     sums(it, &sounds, &mut found);
     reconcile(it.trades(), &it.orders, &sounds, it.meta.floor(), &mut found);
     let unlisted = sequence(it, scanned_seq, &mut found);
@@ -125,15 +129,16 @@ fn bit(side: Side) -> u8 {
     }
 }
 
-/// Every member has its order; price, side and status agree.
+/// Every member has its order; price, side and status agree. Gives the best price.
 fn book_side(
     it: &Instrument<'_>,
     side: Side,
     sounds: &[Option<Sound>],
     resting: &mut [u8],
     found: &mut Findings<'_>,
-) {
+) -> Option<Decimal> {
     let shown_id = |id| it.ids.shown(id);
+    let mut best = None;
     for member in it.members(side) {
         let index = find(&it.orders, member.id);
         let Some(index) = index.filter(|at| it.orders[*at].exists() || it.orders[*at].is_other)
@@ -144,6 +149,11 @@ fn book_side(
         };
         resting[index] |= bit(side);
         let Some(order) = &sounds[index] else { continue };
+        best = Some(match (best, side) {
+            (None, _) => order.price,
+            (Some(best), Side::Bid) => order.price.max(best),
+            (Some(best), Side::Ask) => order.price.min(best),
+        });
         if order.side != side {
             let message =
                 format!("member {} is a {} order", shown_id(member.id), order.side.word());
@@ -156,7 +166,8 @@ fn book_side(
         }
         let text = it.orders[index].price.unwrap_or_default();
         // Redis's strtod and Rust's parse both round to the nearest double.
-        let price = std::str::from_utf8(text).ok().and_then(|it| it.parse::<f64>().ok());
+        let read = || std::str::from_utf8(text).ok()?.parse::<f64>().ok();
+        let price = order.price.nearest_double().or_else(read);
         if price.is_none_or(|it| unsigned(it) != unsigned(member.score)) {
             let (id, score) = (shown_id(member.id), member.score);
             let text = String::from_utf8_lossy(text);
@@ -164,6 +175,7 @@ fn book_side(
             found.add("price", &it.side_key(side), message);
         }
     }
+    best
 }
 
 /// The bits of a score, with one zero: -0 and 0 are one price.
@@ -189,12 +201,8 @@ fn open_orders(
     }
 }
 
-fn crossed(it: &Instrument<'_>, sounds: &[Option<Sound>], found: &mut Findings<'_>) {
-    let prices = |side| {
-        let members = it.members(side).iter();
-        members.filter_map(|it_| sounds[find(&it.orders, it_.id)?].map(|order| order.price))
-    };
-    if let Some((bid, ask)) = prices(Side::Bid).max().zip(prices(Side::Ask).min())
+fn crossed(it: &Instrument<'_>, best: Option<(Decimal, Decimal)>, found: &mut Findings<'_>) {
+    if let Some((bid, ask)) = best
         && bid >= ask
     {
         let message = format!("crossed: best bid {bid} is not below best ask {ask}");
@@ -245,7 +253,8 @@ fn sequence(it: &Instrument<'_>, scanned_seq: u64, found: &mut Findings<'_>) -> 
         found.add("schema", &found.meta_key(), message);
         return None;
     };
-    let mut carried: Vec<(u64, Carrier)> = Vec::with_capacity(it.orders.len() * 2);
+    let floor = it.meta.floor();
+    let mut carried = Carried::new(floor, last, it.orders.len() * 2 + it.trades().len());
     let of_orders = it.orders.iter().filter(|order| it.is_own(order)).flat_map(|order| {
         let placed = (Carrier::Order(order.id), order.seq);
         let cancelled = order.cancel_seq.map(|text| (Carrier::Order(order.id), Some(text)));
@@ -262,21 +271,50 @@ fn sequence(it: &Instrument<'_>, scanned_seq: u64, found: &mut Findings<'_>) -> 
             let message = format!("event {seq} is after the last one, {last}");
             found.add("sequence", &carrier.key(found), message);
         }
-        carried.push((seq, carrier));
-    }
-    carried.sort_by_key(|(seq, _)| *seq);
-    for pair in carried.windows(2) {
-        let [(seq, first), (other, second)] = pair else { continue };
-        if seq == other {
+        if let Some(first) = carried.note(seq, carrier) {
             let message = format!("event {seq} is also carried by {}", first.key(found));
-            found.add("sequence", &second.key(found), message);
+            found.add("sequence", &carrier.key(found), message);
         }
     }
     if let Some(late) = falling(it.trades()) {
         let message = format!("trade {} does not rise", late.shown());
         found.add("sequence", &found.trades_key(), message);
     }
-    holes(it.meta.floor(), last, scanned_seq, &carried, found)
+    holes(floor, last, scanned_seq, carried.within(), found)
+}
+
+/// Who carries each event. Numbers lie close together, so most need no search.
+struct Carried {
+    floor: u64,
+    last: u64,
+    /// Of the numbers right above the floor.
+    close: Vec<Option<Carrier>>,
+    /// Of all others.
+    far: BTreeMap<u64, Carrier>,
+}
+
+impl Carried {
+    /// For numbers of which about so many are carried.
+    fn new(floor: u64, last: u64, about: usize) -> Self {
+        let close = usize::try_from(last.saturating_sub(floor)).unwrap_or(about).min(about);
+        Self { floor, last, close: vec![None; close], far: BTreeMap::new() }
+    }
+
+    /// Notes a carrier; gives the one that was noted before.
+    fn note(&mut self, seq: u64, carrier: Carrier) -> Option<Carrier> {
+        let place = seq.checked_sub(self.floor + 1).and_then(|it| usize::try_from(it).ok());
+        match place.and_then(|it| self.close.get_mut(it)) {
+            Some(close) => close.replace(carrier),
+            None => self.far.insert(seq, carrier),
+        }
+    }
+
+    /// The numbers above the floor and up to the last that are carried, rising.
+    fn within(&self) -> impl Iterator<Item = u64> {
+        let close = (self.floor + 1..).zip(&self.close).filter(|(_, it)| it.is_some());
+        let far = self.far.range(self.floor + 1..).map(|(seq, _)| *seq);
+        close.map(|(seq, _)| seq).chain(far.take_while(|it| *it <= self.last))
+    }
 }
 
 /// Runs of missing numbers, each reported once; those the listing may lack are left to
@@ -285,13 +323,12 @@ fn holes(
     floor: u64,
     last: u64,
     scanned_seq: u64,
-    carried: &[(u64, Carrier)],
+    carried: impl Iterator<Item = u64>,
     found: &mut Findings<'_>,
 ) -> Option<u64> {
     let mut unlisted = None;
     let mut expected = floor + 1;
-    let within = carried.iter().map(|(seq, _)| *seq).filter(|it| *it > floor && *it <= last);
-    for next in within.chain([last + 1]) {
+    for next in carried.chain([last + 1]) {
         let old_end = next.min(scanned_seq.saturating_add(1));
         if expected < old_end {
             let message = match old_end - expected {
@@ -304,17 +341,9 @@ fn holes(
         if new < next {
             unlisted = unlisted.or(Some(new));
         }
-        expected = (next + 1).max(expected);
+        expected = next + 1;
     }
     unlisted
-}
-
-/// FNV-1a, 64 bits: the first value and the prime.
-const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0100_0000_01b3;
-
-fn fold(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME))
 }
 
 /// Compares the checksum, and counts the levels on the way.
@@ -351,7 +380,7 @@ fn checksum(it: &Instrument<'_>, sounds: &[Option<Sound>], found: &mut Findings<
         line.push(b'|');
         line.extend_from_slice(order.remaining.unwrap_or_default());
         line.push(b'\n');
-        hash = fold(hash, &line);
+        hash = fnv_on(hash, &line);
     }
     let computed = format!("{hash:016x}");
     if it.meta.checksum != Some(computed.as_bytes()) {

@@ -123,8 +123,7 @@ impl Plugin for VerifyOrderbook {
         let source = Source::find(&input.cluster, input.master.as_deref(), host)?;
         let wanted = input.instruments.as_deref();
         let isins = source.instruments(&input.keys, wanted, input.pattern.as_deref(), host)?;
-        let place =
-            Place { source: &source, keys: &input.keys, fields: &input.fields, isins: &isins };
+        let place = Place::new(&source, &input.keys, &input.fields, &isins);
         let compared = match &input.since {
             None => None,
             Some(since) => {

@@ -6,7 +6,7 @@
 
 use baton_books::fingerprint::key_list;
 use baton_books::source::{KeyList, is_wrong_type};
-use baton_books::{Fields, Id, Ids, Keys, Source, Template};
+use baton_books::{Fields, Id, Ids, Keys, Source, Template, fnv, same};
 use baton_plugin::{Fault, Host};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,12 +28,30 @@ pub(crate) struct Place<'a> {
     pub(crate) fields: &'a Fields,
     /// Sorted, each once.
     pub(crate) isins: &'a [String],
+    /// Digests of them with their places, sorted.
+    digests: Vec<(u64, u32)>,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    pub(crate) fn new(
+        source: &'a Source,
+        keys: &'a Keys,
+        fields: &'a Fields,
+        isins: &'a [String],
+    ) -> Self {
+        let digest = |(at, isin): (u32, &String)| (fnv(isin.as_bytes()), at);
+        let mut digests: Vec<(u64, u32)> = (0..).zip(isins).map(digest).collect();
+        digests.sort_unstable();
+        Self { source, keys, fields, isins, digests }
+    }
+
     /// The place of an instrument among all.
     pub(crate) fn index(&self, isin: &[u8]) -> Option<usize> {
-        self.isins.binary_search_by(|it| it.as_bytes().cmp(isin)).ok()
+        let digest = fnv(isin);
+        let first = self.digests.partition_point(|(it, _)| *it < digest);
+        let alike = self.digests[first..].iter().take_while(|(it, _)| *it == digest);
+        let mut places = alike.map(|(_, at)| *at as usize);
+        places.find(|at| same(self.isins[*at].as_bytes(), isin))
     }
 
     fn order_keys(&self, ids: &Ids, of: impl Iterator<Item = Id>) -> KeyList {

@@ -114,9 +114,16 @@ fn read<H: Host>(
         let mut orders = listing.of(*index);
         let resting = bids.iter().chain(&asks).flatten().map(|it| it.id);
         let parties = trades.iter().flatten().flat_map(|it| [it.bid, it.ask]).flatten();
-        orders.extend(resting.chain(parties));
-        orders.sort_unstable();
-        orders.dedup();
+        let listed = orders.len();
+        for id in resting.chain(parties) {
+            if orders[..listed].binary_search(&id).is_err() {
+                orders.push(id);
+            }
+        }
+        if orders.len() > listed {
+            orders.sort_unstable();
+            orders.dedup();
+        }
         for id in &orders {
             text.clear();
             listing.ids.write(*id, &mut text);

@@ -14,13 +14,13 @@ use baton_books::source::KeyList;
 use baton_books::still::{Batch, Still, read_all};
 use baton_books::{
     Fields, Halt, INSTRUMENTS_MAX, Id, Ids, Keys, Meta, Order, Source, Streams, Tally, Template,
-    Violation,
+    Violation, fnv,
 };
 use baton_plugin::{About, Fault, Host, JsonSchema, Plugin};
 use rules::{Judged, Tape, Told, judge};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use unique::{Digests, digest};
+use unique::Digests;
 
 /// Instruments read between two looks at their meta hashes.
 const BATCH: Batch = Batch { instruments: 100, weight: usize::MAX };
@@ -236,8 +236,7 @@ impl Check<'_> {
             {
                 let index = number * BATCH.instruments + at;
                 let own = trades.iter().flatten().filter_map(|it| Some((it, it.id?)));
-                for (trade, id) in own.filter(|(_, id)| suspects.binary_search(&digest(id)).is_ok())
-                {
+                for (trade, id) in own.filter(|(_, id)| suspects.binary_search(&fnv(id)).is_ok()) {
                     let owner = *owners.entry(id.to_vec()).or_insert(index);
                     if owner != index {
                         let isin = &self.isins[index];
@@ -330,7 +329,7 @@ impl Still for Check<'_> {
                 all.push(None);
                 continue;
             }
-            let digests = trades.iter().flatten().filter_map(|it| it.id).map(digest).collect();
+            let digests = trades.iter().flatten().filter_map(|it| it.id).map(fnv).collect();
             let tape = Tape {
                 isin,
                 keys,

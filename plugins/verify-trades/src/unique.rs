@@ -64,16 +64,10 @@ impl Digests {
     }
 }
 
-/// FNV-1a, 64 bits.
-pub(crate) fn digest(id: &[u8]) -> u64 {
-    id.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use baton_books::fnv as digest;
 
     #[test]
     fn what_is_there_twice_is_found_however_far_apart() {

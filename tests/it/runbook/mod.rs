@@ -3,6 +3,7 @@
 //! drifts, and rehearsals.
 
 mod ahead;
+mod books;
 mod causes;
 mod clients;
 mod drill;
@@ -30,7 +31,7 @@ const FAILOVER: [&str; 11] = [
     "haproxy-route",
 ];
 /// Their plugins.
-const PLUGINS: [&str; 17] = [
+const PLUGINS: [&str; 21] = [
     "redis-assess",
     "choose-replica",
     "fence",
@@ -42,6 +43,10 @@ const PLUGINS: [&str; 17] = [
     "rejoin",
     "verify-replication",
     "verify-orderbook",
+    "verify-trades",
+    "verify-risk",
+    "trading-gate",
+    "require",
     "redis-evidence",
     "rollback-plan",
     "switchover-plan",

@@ -66,6 +66,10 @@ fn library() -> Library {
         ("rejoin", plugin(&["INFO", "REPLICAOF", "CONFIG|SET"])),
         ("verify-replication", plugin(&["INFO", "SENTINEL|SENTINELS", "SET", "WAIT"])),
         ("verify-orderbook", plugin(&["@read"])),
+        ("verify-trades", plugin(&["@read"])),
+        ("verify-risk", plugin(&["@read"])),
+        ("trading-gate", plugin(&["HGETALL", "HSET", "HDEL"])),
+        ("require", plugin(&[])),
         ("redis-evidence", plugin(&["INFO"])),
         ("rollback-plan", plugin(&["INFO"])),
     ];
