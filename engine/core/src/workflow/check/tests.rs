@@ -68,7 +68,7 @@ fn library() -> Library {
         ("verify-orderbook", plugin(&["@read"])),
         ("verify-trades", plugin(&["@read"])),
         ("verify-risk", plugin(&["@read"])),
-        ("trading-gate", plugin(&["HGETALL", "HSET", "HDEL"])),
+        ("trading-gate", plugin(&["ROLE", "HSET", "HDEL"])),
         ("require", plugin(&[])),
         ("redis-evidence", plugin(&["INFO"])),
         ("rollback-plan", plugin(&["INFO"])),
