@@ -149,6 +149,9 @@ pub struct Output {
     pub expiry: u64,
     /// Differed at every look, and were written between all of them: nothing is proven.
     pub unsettled: u64,
+    /// Bytes of replication that `right` still lacked when keys were last looked at; not 0 is
+    /// a `fail`.
+    pub behind_bytes: u64,
     /// Gone on one node, and due to expire within seconds: no fault.
     pub expiring: u64,
     /// Could not be read; a `fail`.
@@ -231,7 +234,7 @@ impl Plugin for VerifyKeyspace {
                     walk::compare(&input, &sides, right, &mut suspects, host)?
                 }
             };
-            suspects.settle(&input, &sides.left, right, host)?;
+            suspects.settle(&input, &sides, right, host)?;
             output.right = Some(right.to_owned());
             judge::conclude(&input, suspects, &mut output);
         }

@@ -34,6 +34,7 @@ pub(crate) fn merge(parts: Vec<Output>) -> Result<Output, Fault> {
         all.unsettled += part.unsettled;
         all.unread += part.unread;
         all.converged += part.converged;
+        all.behind_bytes = all.behind_bytes.max(part.behind_bytes);
         all.truncated |= part.truncated;
         all.findings.extend(part.findings);
     }

@@ -88,6 +88,36 @@ pub(crate) fn find<H: Host>(input: &Input, host: &mut H) -> Result<Sides, Fault>
     })
 }
 
+/// How far the left node has written, and the right one has read, bytes. None: the right one
+/// does not follow it.
+pub(crate) fn offsets<H: Host>(
+    input: &Input,
+    left: &str,
+    right: &str,
+    host: &mut H,
+) -> Result<Option<(i64, i64)>, Fault> {
+    let ask = |address: &str| Request::new(address, vec![Command::line("ROLE")]);
+    let results = host
+        .call(&input.cluster, &[ask(left), ask(right)], TIMEOUT_MS)
+        .map_err(|error| Fault::from_redis("cannot ask how far the nodes are", &error))?;
+    let mut roles = Vec::new();
+    for result in results {
+        let replies = result
+            .map_err(|error| Fault::from_redis("cannot ask how far the nodes are", &error))?;
+        roles.push(replies.first().and_then(Role::from_value));
+    }
+    let wrote = match roles.first() {
+        Some(Some(Role::Master { offset } | Role::Replica { offset, .. })) => *offset,
+        _ => return Ok(None),
+    };
+    match roles.get(1) {
+        Some(Some(Role::Replica { master, offset, .. })) if master == left => {
+            Ok(Some((wrote, *offset)))
+        }
+        _ => Ok(None),
+    }
+}
+
 fn named<'a>(seen: &'a [Seen], address: &str) -> Result<&'a Seen, Fault> {
     seen.iter().find(|it| it.address == address).ok_or_else(|| {
         let why = format!("{address} does not answer, or is no data node of the cluster");
