@@ -14,6 +14,7 @@ use baton_plugin::redis::Held;
 use baton_plugin::{Fault, Host, JsonSchema};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 /// Buckets: a thousandth of the keys is looked at again for one that changed.
 const BUCKETS: usize = 1024;
@@ -64,7 +65,10 @@ pub(crate) fn take<H: Host>(
         keys: buckets.seen.len() as u64,
         expiring: buckets.expiring.len() as u64,
         counts: buckets.counts.to_vec(),
-        sums: buckets.sums.iter().map(|sum| format!("{sum:016x}")).collect(),
+        sums: buckets.sums.iter().fold(String::new(), |mut text, sum| {
+            write!(text, "{sum:016x}").expect("text takes it");
+            text
+        }),
     })
 }
 
@@ -138,9 +142,9 @@ fn each<H: Host>(
     host: &mut H,
     mut take: impl FnMut(u32, &Held) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let mut pace = Pace::new(input, sides.total(), host);
+    let mut speed = Pace::new(input, sides.total(), host);
     for &database in &sides.databases {
-        let mut page = at(input, database, pace.page());
+        let mut page = at(input, database, speed.page());
         loop {
             let some = host
                 .inventory(&input.cluster, &sides.left, &page, TIMEOUT_MS)
@@ -153,7 +157,7 @@ fn each<H: Host>(
                 take(database, held)?;
             }
             page.cursor = some.cursor;
-            pace.went(some.keys.len() as u64, some.slowest_us, "read", host);
+            speed.went(some.keys.len() as u64, some.slowest_us, "read", host);
             if page.cursor == 0 {
                 break;
             }

@@ -182,12 +182,11 @@ impl Suspects {
             );
             let mark = nodes::offsets(input, left, right, host)?;
             host.sleep(pause);
-            self.behind = match mark {
-                Some((mark, _)) => wait_for(mark, input, left, right, host)?,
-                None => {
-                    host.sleep(APART_MS.saturating_sub(pause));
-                    0
-                }
+            self.behind = if let Some((mark, _)) = mark {
+                wait_for(mark, input, left, right, host)?
+            } else {
+                host.sleep(APART_MS.saturating_sub(pause));
+                0
             };
             pause = pause.saturating_mul(2).min(SETTLE_MS_MAX);
             self.look(input, left, right, self.behind == 0, host)?;

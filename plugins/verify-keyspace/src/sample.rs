@@ -67,10 +67,11 @@ fn draw<H: Host>(
         if let Some(refusal) = replies.iter().find_map(Value::error) {
             return Err(Fault::retryable("refused", format!("{what}: {refusal}")));
         }
-        drawn.extend(replies.into_iter().filter_map(|it| match it {
-            Value::Bulk(key) => Some(key),
-            _ => None,
-        }));
+        drawn.extend(
+            replies
+                .into_iter()
+                .filter_map(|it| if let Value::Bulk(key) = it { Some(key) } else { None }),
+        );
     }
     Ok(drawn)
 }

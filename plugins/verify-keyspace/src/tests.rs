@@ -27,6 +27,7 @@ fn cluster() -> FakeCluster {
         .on(RIGHT, "INFO keyspace", vec![text("db0:keys=100,expires=0,avg_ttl=0")])
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what a node holds, or nothing")]
 fn held(digest: &str) -> Option<Holding> {
     Some(Holding { kind: "string".into(), digest: digest.into(), size: 1, expires_at_ms: None })
 }
@@ -35,8 +36,11 @@ fn until(digest: &str, at: u64) -> Option<Holding> {
     held(digest).map(|it| Holding { expires_at_ms: Some(at), ..it })
 }
 
-fn found(differences: &[(&str, Option<Holding>, Option<Holding>)]) -> Compared {
-    let difference = |(key, left, right): &(&str, Option<Holding>, Option<Holding>)| Difference {
+/// A key, and what the left and the right node hold.
+type Look<'a> = (&'a str, Option<Holding>, Option<Holding>);
+
+fn found(differences: &[Look<'_>]) -> Compared {
+    let difference = |(key, left, right): &Look<'_>| Difference {
         key: key.as_bytes().to_vec(),
         left: left.clone(),
         right: right.clone(),
@@ -50,10 +54,7 @@ fn found(differences: &[(&str, Option<Holding>, Option<Holding>)]) -> Compared {
 
 /// A full comparison whose looks find these, in turn; the last one stays. The walk over the
 /// right node finds nothing.
-fn full(
-    looks: &[&[(&str, Option<Holding>, Option<Holding>)]],
-    more: serde_json::Value,
-) -> (Output, FakeCluster) {
+fn full(looks: &[&[Look<'_>]], more: &serde_json::Value) -> (Output, FakeCluster) {
     let mut host = cluster();
     host.comparisons.push_back(Ok(found(looks[0])));
     host.comparisons.push_back(Ok(Compared::default()));
@@ -76,7 +77,7 @@ fn counts(output: &Output) -> [u64; 7] {
 
 #[test]
 fn what_is_the_same_passes_at_once() {
-    let (output, host) = full(&[&[]], json!({}));
+    let (output, host) = full(&[&[]], &json!({}));
     assert_eq!((output.verdict.as_str(), output.keys), ("pass", 100));
     assert_eq!((output.left.as_str(), output.right.as_deref()), (LEFT, Some(RIGHT)));
     assert_eq!(host.count_sent("compare-keys"), 0);
@@ -86,7 +87,7 @@ fn what_is_the_same_passes_at_once() {
 
 #[test]
 fn what_replication_brings_over_is_no_difference() {
-    let (output, _) = full(&[&[("a", held("2"), held("1"))], &[]], json!({}));
+    let (output, _) = full(&[&[("a", held("2"), held("1"))], &[]], &json!({}));
     assert_eq!((output.verdict.as_str(), counts(&output)), ("pass", [0, 0, 0, 0, 0, 0, 1]));
 }
 
@@ -98,7 +99,7 @@ fn what_stays_different_while_nobody_writes_is_named() {
         ("missing", held("1"), None),
         ("expiry", until("1", NOW * 2), held("1")),
     ];
-    let (output, _) = full(&[&look], json!({}));
+    let (output, _) = full(&[&look], &json!({}));
     assert_eq!((output.verdict.as_str(), counts(&output)), ("fail", [1, 1, 1, 1, 0, 0, 0]));
     let named: Vec<_> =
         output.findings.iter().map(|it| (it.key.as_str(), it.what.word())).collect();
@@ -115,7 +116,7 @@ fn a_key_that_is_written_all_the_time_is_not_held_against_a_node() {
         .map(|at| vec![("hot", held(&format!("{at}")), held(&format!("{}", at - 1)))])
         .collect();
     let looks: Vec<&[_]> = looks.iter().map(Vec::as_slice).collect();
-    let (output, _) = full(&looks, json!({ "rounds": 3 }));
+    let (output, _) = full(&looks, &json!({ "rounds": 3 }));
     assert_eq!((output.verdict.as_str(), counts(&output)), ("pass", [0, 0, 0, 0, 1, 0, 0]));
     assert!(output.summary.contains("1 are written too often"), "{}", output.summary);
 }
@@ -125,23 +126,23 @@ fn a_node_at_which_nothing_arrives_is_found_though_the_key_is_busy() {
     let looks: Vec<Vec<_>> =
         (0..200).map(|at| vec![("hot", held(&format!("{at}")), held("old"))]).collect();
     let looks: Vec<&[_]> = looks.iter().map(Vec::as_slice).collect();
-    let (output, _) = full(&looks, json!({}));
+    let (output, _) = full(&looks, &json!({}));
     assert_eq!((output.verdict.as_str(), counts(&output)), ("fail", [0, 0, 1, 0, 0, 0, 0]));
 }
 
 #[test]
 fn what_expires_now_is_not_missing_and_what_expires_later_is() {
     let look = [("now", until("1", NOW + 3_000), None), ("later", until("1", NOW + 60_000), None)];
-    let (output, _) = full(&[&look], json!({}));
+    let (output, _) = full(&[&look], &json!({}));
     assert_eq!((output.verdict.as_str(), counts(&output)), ("fail", [1, 0, 0, 0, 0, 1, 0]));
 }
 
 #[test]
 fn expiries_within_the_tolerance_are_the_same() {
     let look = [("a", until("1", NOW * 2), until("1", NOW * 2 + 100))];
-    let (output, _) = full(&[&look], json!({ "expiry_tolerance_ms": 100 }));
+    let (output, _) = full(&[&look], &json!({ "expiry_tolerance_ms": 100 }));
     assert_eq!((output.verdict.as_str(), counts(&output)), ("pass", [0, 0, 0, 0, 0, 0, 1]));
-    let (output, _) = full(&[&look], json!({ "expiry_tolerance_ms": 99 }));
+    let (output, _) = full(&[&look], &json!({ "expiry_tolerance_ms": 99 }));
     assert_eq!((output.verdict.as_str(), counts(&output)), ("fail", [0, 0, 0, 1, 0, 0, 0]));
 }
 
@@ -169,7 +170,7 @@ fn what_cannot_be_read_is_no_pass() {
 fn more_findings_than_are_listed_are_counted() {
     let names: Vec<String> = (0..250).map(|number| format!("k{number:03}")).collect();
     let look: Vec<_> = names.iter().map(|name| (name.as_str(), held("1"), None)).collect();
-    let (output, _) = full(&[&look], json!({}));
+    let (output, _) = full(&[&look], &json!({}));
     assert_eq!((output.missing, output.findings.len(), output.truncated), (250, 100, true));
 }
 
@@ -294,8 +295,8 @@ fn who_is_to_be_compared_is_found_or_missed_in_words() {
 
 #[test]
 fn the_slices_become_one_verdict() {
-    let (clean, _) = full(&[&[]], json!({}));
-    let (broken, _) = full(&[&[("a", held("1"), None), ("b", held("1"), held("2"))]], json!({}));
+    let (clean, _) = full(&[&[]], &json!({}));
+    let (broken, _) = full(&[&[("a", held("1"), None), ("b", held("1"), held("2"))]], &json!({}));
     let merged = |parts: Vec<Output>| {
         let input = json!({ "cluster": "bondx", "mode": "merge", "parts": parts });
         VerifyKeyspace::run(serde_json::from_value(input).expect("an input"), &mut cluster())

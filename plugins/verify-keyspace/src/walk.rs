@@ -61,32 +61,37 @@ pub(crate) fn compare<H: Host>(
 ) -> Result<u64, Fault> {
     let left = sides.left.as_str();
     let slice = Slice::of(input)?;
-    let mut pace = Pace::new(input, sides.total(), host);
+    let mut speed = Pace::new(input, sides.total(), host);
     let mut keys = 0;
     for &database in &sides.databases {
-        let mut page = Page { cursor: slice.begin(), ..at(input, database, pace.page()) };
+        let mut page = Page { cursor: slice.begin(), ..at(input, database, speed.page()) };
         loop {
             let found = host
                 .compare(&input.cluster, left, right, &page, TIMEOUT_MS)
                 .map_err(|error| Fault::from_redis("cannot compare keys", &error))?;
             keys += u64::from(found.keys);
             page.cursor = found.cursor;
-            pace.went(u64::from(found.keys), found.slowest_us, "compared", host);
+            speed.went(u64::from(found.keys), found.slowest_us, "compared", host);
             suspects.add(database, found, false)?;
             if !slice.goes_on(page.cursor) {
                 break;
             }
         }
     }
-    let mut pace = Pace::new(input, sides.total(), host);
+    let mut speed = Pace::new(input, sides.total(), host);
     for &database in &sides.databases {
-        let mut page = Page { cursor: slice.begin(), ..at(input, database, pace.page()) };
+        let mut page = Page { cursor: slice.begin(), ..at(input, database, speed.page()) };
         loop {
             let found = host
                 .absent(&input.cluster, right, left, &page, TIMEOUT_MS)
                 .map_err(|error| Fault::from_redis("cannot look for extra keys", &error))?;
             page.cursor = found.cursor;
-            pace.went(u64::from(found.keys), found.slowest_us, "looked for extra keys among", host);
+            speed.went(
+                u64::from(found.keys),
+                found.slowest_us,
+                "looked for extra keys among",
+                host,
+            );
             suspects.add(database, found, true)?;
             if !slice.goes_on(page.cursor) {
                 break;

@@ -207,6 +207,7 @@ impl<'a> View<'a> {
     }
 }
 
+#[allow(clippy::copy_iterator, reason = "a place in borrowed bytes: a copy of it is another place")]
 impl<'a> Iterator for Items<'a> {
     type Item = View<'a>;
 
@@ -288,7 +289,9 @@ fn push(out: &mut Vec<u8>, value: &Value) {
         Value::List(items) => {
             out.push(9);
             out.extend(u32::try_from(items.len()).unwrap_or(u32::MAX).to_le_bytes());
-            items.iter().for_each(|item| push(out, item));
+            for item in items {
+                push(out, item);
+            }
         }
         Value::Map(pairs) => {
             out.push(10);
