@@ -1,5 +1,7 @@
 //! A key space of every type, made from a seed, and written fast.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context, Result};
 use redis::{Connection, Pipeline};
 
@@ -27,7 +29,10 @@ pub fn fill(connection: &mut Connection, count: usize, seed: u64) -> Result<()> 
 
 fn add(pipeline: &mut Pipeline, number: usize, dice: &mut Dice) {
     let mut text = |digits: usize| {
-        (0..digits / 8).map(|_| format!("{:08x}", dice.below(1 << 32))).collect::<String>()
+        (0..digits / 8).fold(String::new(), |mut text, _| {
+            write!(text, "{:08x}", dice.below(1 << 32)).expect("text takes it");
+            text
+        })
     };
     match number % 20 {
         0..10 => {

@@ -144,12 +144,11 @@ impl<'a> Section<'a> {
         let mut values = Vec::new();
         for (name, value) in table {
             let name = Spanned::new(name.span(), name.get_ref().as_ref().to_owned());
-            match plain(value.get_ref()) {
-                Some(plain) => values.push((name, plain)),
-                None => {
-                    let wanted = "a table of texts, numbers and booleans";
-                    self.mistyped::<()>(key, value, wanted, flaws);
-                }
+            if let Some(plain) = plain(value.get_ref()) {
+                values.push((name, plain));
+            } else {
+                let wanted = "a table of texts, numbers and booleans";
+                self.mistyped::<()>(key, value, wanted, flaws);
             }
         }
         values

@@ -122,7 +122,7 @@ fn each_damage_is_named_halted_and_released_when_it_is_mended() {
         tell(&lab, &damage);
         let (is_good, failed) = try_run(&house, "verify-redis", &ALL);
         assert!(!is_good, "{damage}");
-        assert_eq!(found(&failed, check), [named.clone()], "{damage}");
+        assert_eq!(found(&failed, check), std::slice::from_ref(&named), "{damage}");
         assert_eq!(step(&failed, "whole")["state"], "failed");
         let flags = ask(&lab, "HKEYS trading:halted");
         let flag = if named.starts_with("used") { "account:A1" } else { isin };

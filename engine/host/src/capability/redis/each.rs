@@ -59,12 +59,12 @@ impl View<'_> {
         let slot = self.state.slot(cluster, address);
         let mut slot = slot.lock().await;
         let started = Instant::now();
-        let mut connection = match still_open(&mut slot).await {
-            Some(connection) => connection,
-            None => {
-                still_said(address, slot.session.lose())?;
-                Connection::open(&known, address, kind, started + time).await?
-            }
+        let kept = still_open(&mut slot).await;
+        let mut connection = if let Some(connection) = kept {
+            connection
+        } else {
+            still_said(address, slot.session.lose())?;
+            Connection::open(&known, address, kind, started + time).await?
         };
         let said = std::mem::take(&mut slot.session);
         let mut replies = Packed::default();

@@ -121,6 +121,7 @@ impl<'a> Walk<'a> {
     }
 }
 
+#[allow(clippy::copy_iterator, reason = "a place in borrowed bytes: a copy of it is another place")]
 impl<'a> Iterator for Walk<'a> {
     type Item = Value<'a>;
 

@@ -192,10 +192,7 @@ pub(super) fn encode<'a>(commands: impl Iterator<Item = &'a [Vec<u8>]>) -> Vec<u
 }
 
 /// Appends one command.
-pub(super) fn put<'a>(
-    bytes: &mut Vec<u8>,
-    words: impl Iterator<Item = &'a [u8]> + ExactSizeIterator,
-) {
+pub(super) fn put<'a>(bytes: &mut Vec<u8>, words: impl ExactSizeIterator<Item = &'a [u8]>) {
     line(bytes, b'*', words.len());
     for word in words {
         line(bytes, b'$', word.len());

@@ -32,6 +32,10 @@ pub(super) struct Page {
 /// What TYPE and PEXPIRETIME say of a key. None: there is no such key.
 pub(super) type Seen = Option<(Sort, Option<u64>)>;
 
+/// When a key expires, Unix ms; none: never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expiry(pub(super) Option<u64>);
+
 /// A type that we can read, or the name of one that we cannot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Sort {
@@ -153,17 +157,17 @@ impl Lane {
                 }
                 None => Sort::Other(String::from_utf8_lossy(word).into_owned()),
             };
-            all.push(self.expiry(expiry)?.map(|expiry| (sort, expiry)));
+            all.push(self.expiry(expiry)?.map(|Expiry(at)| (sort, at)));
         }
         Ok(all)
     }
 
     /// What PEXPIRETIME says. None: there is no such key.
-    pub(super) fn expiry(&self, reply: &[u8]) -> Result<Option<Option<u64>>, Error> {
+    pub(super) fn expiry(&self, reply: &[u8]) -> Result<Option<Expiry>, Error> {
         match Walk(reply).next() {
             Some(Value::Integer(-2)) => Ok(None),
-            Some(Value::Integer(-1)) => Ok(Some(None)),
-            Some(Value::Integer(at)) => Ok(Some(u64::try_from(at).ok())),
+            Some(Value::Integer(-1)) => Ok(Some(Expiry(None))),
+            Some(Value::Integer(at)) => Ok(Some(Expiry(u64::try_from(at).ok()))),
             Some(Value::Error(text)) => Err(self.refused("PEXPIRETIME (Redis 7.0 has it)", text)),
             _ => Err(self.odd("PEXPIRETIME")),
         }

@@ -125,13 +125,11 @@ impl View<'_> {
             };
             let (ahead, found) = futures::join!(ahead, judged);
             so_far.found(found?);
-            match ahead? {
-                Some(ahead) => step = ahead,
-                None => {
-                    self.keep(cluster, [(0, scanner), (1, ours), (1, theirs)]);
-                    return Ok(so_far.compared(cursor));
-                }
-            }
+            let Some(ahead) = ahead? else {
+                self.keep(cluster, [(0, scanner), (1, ours), (1, theirs)]);
+                return Ok(so_far.compared(cursor));
+            };
+            step = ahead;
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::packed::{Value, Walk};
 use super::digest::{Digester, Unread};
 use super::kind::{At, Kind, elements, first_look, is_nothing, is_whole};
-use super::lane::{Lane, Seen, Sort, put};
+use super::lane::{Expiry, Lane, Seen, Sort, put};
 use crate::guest::wit::redis::{Difference, Error, ErrorKind, Holding};
 
 /// Keys whose values are read whole at a time: so many pieces are in memory at once.
@@ -79,7 +79,7 @@ async fn at_first_sight(
     for (at, kind, expiry, count) in looked {
         let odd = || left.odd("a read");
         let their_expiry = right.expiry(theirs.next().ok_or_else(odd)?)?;
-        let mut same = their_expiry == Some(expiry);
+        let mut same = their_expiry == Some(Expiry(expiry));
         for place in 0..count {
             let (our, their) = (ours.next().ok_or_else(odd)?, theirs.next().ok_or_else(odd)?);
             same &= alike(kind, our, their);

@@ -7,6 +7,9 @@ use crate::guest::wit::redis::{Compared, Difference, Holdings, Page};
 
 const ALL: &[&str] = &["*"];
 
+/// Commands, word by word.
+type Commands = Vec<Vec<Vec<u8>>>;
+
 /// Two nodes that know nothing of each other, and a step that may read both.
 fn pair(commands: &[&str], keys: &[&str]) -> (Server, Server, Attempt) {
     let (left, right) = (Server::start(&[]), Server::start(&[]));
@@ -85,7 +88,7 @@ fn say(server: &Server, commands: &[Vec<Vec<u8>>]) {
     pipe.exec(&mut connection).unwrap();
 }
 
-fn line(text: &str) -> Vec<Vec<Vec<u8>>> {
+fn line(text: &str) -> Commands {
     vec![command(text)]
 }
 
@@ -113,7 +116,7 @@ async fn compare(attempt: &mut Attempt, left: &Server, right: &Server) -> Compar
 }
 
 /// Data of every type: small, large (read in pieces), and of every encoding that differs.
-fn data() -> Vec<Vec<Vec<u8>>> {
+fn data() -> Commands {
     let mut all = Vec::new();
     let mut add = |text: String| all.push(command(&text));
     for number in 0..300 {
@@ -175,7 +178,7 @@ async fn each_way_in_which_a_key_can_differ_is_found_and_nothing_else() {
     say(&right, &data());
     let one_byte =
         vec![b"SETRANGE".to_vec(), b"string:big".to_vec(), b"4999999".to_vec(), b"y".to_vec()];
-    let changes: Vec<(&str, Vec<Vec<Vec<u8>>>, &str)> = vec![
+    let changes: Vec<(&str, Commands, &str)> = vec![
         ("string:7", line("SET string:7 value-8"), "SET string:7 value-7"),
         ("string:8", line("DEL string:8"), "SET string:8 value-8"),
         ("string:9", line("PEXPIREAT string:9 33000000000000"), "PERSIST string:9"),
