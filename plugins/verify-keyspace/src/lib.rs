@@ -106,7 +106,7 @@ fn sample_keys() -> u32 {
 }
 
 fn keys_per_second() -> u32 {
-    150_000
+    20_000
 }
 
 fn latency_max_ms() -> u32 {

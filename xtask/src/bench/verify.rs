@@ -90,7 +90,7 @@ fn keyspace(root: &Path) -> Result<Value> {
     };
     told("alone", &alone, None);
     for (name, rate) in
-        [("default rate", None), ("20000 keys/s", Some(20_000)), ("no limit", Some(0))]
+        [("default rate", None), ("5000 keys/s", Some(5_000)), ("no limit", Some(0))]
     {
         let client = Client::start(&left);
         let ended = compare(&home, rate)?;
