@@ -149,6 +149,13 @@ fn haproxy_is_given_orders_once_and_refusals_are_told() {
 /// The server's own handover, by hand.
 fn hand_over(lab: &Lab, from: usize, to: usize) {
     let port = lab.data()[to].port().to_string();
+    // A replica whose link is up is online for its master only with its first answer.
+    let named = format!("port={port},state=online");
+    let is_online = || {
+        let fields = query::info(&lab.data()[from], "replication");
+        fields.values().any(|it| it.contains(&named))
+    };
+    wait_until("the replica is online", SOON, is_online).unwrap();
     let words = ["FAILOVER", "TO", "127.0.0.1", &port, "TIMEOUT", "3000"];
     query::ask::<()>(&lab.data()[from], &words).unwrap();
     let wanted = [lab.data()[to].address()];
