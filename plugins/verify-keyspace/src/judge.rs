@@ -62,6 +62,19 @@ pub enum What {
 }
 
 impl What {
+    /// Each kind.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Missing,
+        Self::Extra,
+        Self::Type,
+        Self::Value,
+        Self::Expiry,
+        Self::Unread,
+        Self::Suspect,
+        Self::Unsettled,
+        Self::Expiring,
+    ];
+
     /// As the output spells it.
     pub fn word(self) -> &'static str {
         match self {
@@ -128,17 +141,12 @@ pub(crate) struct Suspects {
 }
 
 impl Suspects {
-    /// Takes what a comparison found; `swapped`: its left is our right.
-    pub(crate) fn add(
-        &mut self,
-        database: u32,
-        found: Compared,
-        swapped: bool,
-    ) -> Result<(), Fault> {
+    /// Takes what a comparison found.
+    pub(crate) fn add(&mut self, database: u32, found: Compared) -> Result<(), Fault> {
         for it in found.differences {
             let Difference { key, left, right } = it;
-            let look = if swapped { (right, left) } else { (left, right) };
-            let suspect = Suspect { last: look, left_still: 0, right_still: 0, reason: None };
+            let suspect =
+                Suspect { last: (left, right), left_still: 0, right_still: 0, reason: None };
             self.all.insert((database, key), suspect);
         }
         for it in found.unread {
@@ -348,16 +356,7 @@ pub(crate) fn conclude(input: &Input, suspects: Suspects, output: &mut Output) {
             None if it.reason.is_some() => What::Unread,
             None => What::Unsettled,
         };
-        let count = match what {
-            What::Missing => &mut output.missing,
-            What::Extra => &mut output.extra,
-            What::Type | What::Value => &mut output.different,
-            What::Expiry => &mut output.expiry,
-            What::Unread => &mut output.unread,
-            What::Unsettled | What::Suspect => &mut output.unsettled,
-            What::Expiring => &mut output.expiring,
-        };
-        *count += 1;
+        *counted(output, what) += 1;
         let (left, right) = match it.reason {
             Some(reason) => (reason, String::new()),
             None => (in_short(it.last.0.as_ref()), in_short(it.last.1.as_ref())),
@@ -371,12 +370,23 @@ pub(crate) fn conclude(input: &Input, suspects: Suspects, output: &mut Output) {
     close(output);
 }
 
+/// Where findings of this kind are counted.
+pub(crate) fn counted(output: &mut Output, what: What) -> &mut u64 {
+    match what {
+        What::Missing => &mut output.missing,
+        What::Extra => &mut output.extra,
+        What::Type | What::Value => &mut output.different,
+        What::Expiry => &mut output.expiry,
+        What::Unread => &mut output.unread,
+        What::Unsettled | What::Suspect => &mut output.unsettled,
+        What::Expiring => &mut output.expiring,
+    }
+}
+
 /// Sorts and bounds what was found; says what it means.
 pub(crate) fn close(output: &mut Output) {
     let findings = &mut output.findings;
     findings.sort_by(|a, b| (a.what, a.database, &a.key).cmp(&(b.what, b.database, &b.key)));
-    // Slices overlap a little.
-    findings.dedup_by(|a, b| (a.what, a.database, &a.key) == (b.what, b.database, &b.key));
     output.truncated |= findings.len() > FINDINGS_MAX;
     findings.truncate(FINDINGS_MAX);
     let wrong = output.missing + output.extra + output.different + output.expiry + output.unread;
@@ -394,7 +404,7 @@ fn summary(output: &Output) -> String {
         ),
         "pass" => format!("{keys} keys, all the same on {} and {right}", output.left),
         _ => format!(
-            "{right} differs from {}: {missing} missing, {extra} extra, {different} different, {expiry} with another expiry, {unread} unreadable. Do not promote it; give it a full copy (REPLICAOF NO ONE, then REPLICAOF again) and compare again",
+            "{right} differs from {}: {missing} missing, {extra} extra, {different} different, {expiry} with another expiry, {unread} unreadable. Do not promote it; stop it, set its dump and AOF aside, start it as a replica again so that it takes a full copy, and compare again",
             output.left
         ),
     };

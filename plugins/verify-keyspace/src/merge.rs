@@ -1,6 +1,9 @@
 //! What all slices gave, as one.
+//!
+//! SCAN ends at a key, which may stand behind the end of a slice: a key at a border can
+//! be in two of them. Where all findings are listed they are counted anew, each once.
 
-use crate::judge::close;
+use crate::judge::{What, close, counted};
 use crate::{Output, table};
 use baton_plugin::Fault;
 
@@ -38,6 +41,18 @@ pub(crate) fn merge(parts: Vec<Output>) -> Result<Output, Fault> {
         all.truncated |= part.truncated;
         all.findings.extend(part.findings);
     }
+    all.findings.sort_by(|a, b| (a.database, &a.key).cmp(&(b.database, &b.key)));
+    all.findings.dedup_by(|a, b| (a.database, &a.key) == (b.database, &b.key));
+    if !all.truncated {
+        for what in What::ALL {
+            *counted(&mut all, what) = 0;
+        }
+        for at in 0..all.findings.len() {
+            let what = all.findings[at].what;
+            *counted(&mut all, what) += 1;
+        }
+    }
+    all.seconds = (all.seconds * 1000.0).round() / 1000.0;
     close(&mut all);
     all.table = table(&all.findings);
     Ok(all)

@@ -5,8 +5,6 @@ use baton_plugin::{Host, Level};
 
 /// Keys of a page at most: about a tenth of a second of work.
 const PAGE_MAX: u32 = 20_000;
-/// Pages of a slice, at least: its last one reaches into the next slice.
-const PAGES_OF_SLICE: u64 = 16;
 /// Pages of one second, where the rate is bounded: the fewer keys at a time, the less a
 /// client notices.
 const PAGES_PER_SECOND: u32 = 40;
@@ -27,13 +25,10 @@ pub(crate) struct Pace {
 impl Pace {
     pub(crate) fn new<H: Host>(input: &Input, total: u64, host: &mut H) -> Self {
         let total = total / u64::from(input.slices.max(1));
-        let mut page = match input.keys_per_second {
+        let page = match input.keys_per_second {
             0 => PAGE_MAX,
             rate => (rate / PAGES_PER_SECOND).clamp(100, PAGE_MAX),
         };
-        if input.slices > 1 {
-            page = page.min(u32::try_from(total / PAGES_OF_SLICE).unwrap_or(page)).max(100);
-        }
         Self {
             begun_ms: host.now_ms(),
             done: 0,

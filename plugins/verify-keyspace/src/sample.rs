@@ -39,7 +39,7 @@ pub(crate) fn compare<H: Host>(
         let found = host
             .compare_keys(&input.cluster, &sides.left, right, 0, &some, TIMEOUT_MS)
             .map_err(|error| Fault::from_redis("cannot compare keys", &error))?;
-        suspects.add(0, found, false)?;
+        suspects.add(0, found)?;
     }
     Ok(drawn.len() as u64)
 }

@@ -306,6 +306,9 @@ fn the_slices_become_one_verdict() {
     let all = merged(vec![clean.clone(), broken.clone(), clean.clone()]).expect("a verdict");
     assert_eq!((all.verdict.as_str(), all.keys, all.missing, all.different), ("fail", 300, 1, 1));
     assert_eq!(all.table.expect("a table").rows.len(), 2);
+    // A key at the border of two slices is one key.
+    let all = merged(vec![broken.clone(), broken.clone()]).expect("a verdict");
+    assert_eq!((all.missing, all.different, all.findings.len()), (1, 1, 2));
     assert_eq!(merged(vec![broken]).expect("a verdict").missing, 1);
     assert!(merged(vec![]).is_err());
     let other = Output { left: "127.0.0.1:7009".into(), ..clean.clone() };

@@ -10,7 +10,7 @@ use crate::judge::Suspects;
 use crate::nodes::Sides;
 use crate::pace::Pace;
 use crate::{Input, TIMEOUT_MS};
-use baton_plugin::redis::Page;
+use baton_plugin::redis::{Compared, Page};
 use baton_plugin::{Fault, Host};
 
 /// Slices of a key space, at most.
@@ -18,14 +18,14 @@ const SLICES_MAX: u32 = 1024;
 
 /// A part of a key space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slice {
+struct Slice {
     /// The lowest bits that its buckets have.
     low: u64,
     mask: u64,
 }
 
 impl Slice {
-    pub(crate) fn of(input: &Input) -> Result<Self, Fault> {
+    fn of(input: &Input) -> Result<Self, Fault> {
         let (slice, slices) = (input.slice, input.slices);
         if !slices.is_power_of_two() || slices > SLICES_MAX || slice >= slices {
             let why = format!(
@@ -45,6 +45,19 @@ impl Slice {
         self.low
     }
 
+    /// Keys to walk over from `cursor` on, where the slice has about `keys`: half of what is
+    /// left of it, so that the last steps are of single buckets and end where it ends.
+    fn count(self, cursor: u64, keys: u64, page_max: u32) -> u32 {
+        if self.mask == 0 {
+            return page_max;
+        }
+        let length = (u128::from(u64::MAX) + 1) / (u128::from(self.mask) + 1);
+        let end = u128::from(self.low.reverse_bits()) + length;
+        let left = end.saturating_sub(u128::from(cursor.reverse_bits()));
+        let half = u128::from(keys) * left / length / 2;
+        u32::try_from(half).unwrap_or(page_max).clamp(1, page_max)
+    }
+
     /// Whether what SCAN gave as its next cursor is still in it.
     fn goes_on(self, cursor: u64) -> bool {
         cursor != 0 && cursor & self.mask == self.low
@@ -61,38 +74,43 @@ pub(crate) fn compare<H: Host>(
 ) -> Result<u64, Fault> {
     let left = sides.left.as_str();
     let slice = Slice::of(input)?;
-    let mut speed = Pace::new(input, sides.total(), host);
+    let keys = each_page(input, sides, slice, "compared", suspects, host, |page, host| {
+        let found = host.compare(&input.cluster, left, right, page, TIMEOUT_MS);
+        found.map_err(|error| Fault::from_redis("cannot compare keys", &error))
+    })?;
+    let what = "looked for extra keys among";
+    each_page(input, sides, slice, what, suspects, host, |page, host| {
+        let found = host.absent(&input.cluster, right, left, page, TIMEOUT_MS);
+        let found =
+            found.map_err(|error| Fault::from_redis("cannot look for extra keys", &error))?;
+        Ok(found.swapped())
+    })?;
+    Ok(keys)
+}
+
+/// Walks over the slice, in every database, page by page; gives the number of keys.
+fn each_page<H: Host>(
+    input: &Input,
+    sides: &Sides,
+    slice: Slice,
+    what: &str,
+    suspects: &mut Suspects,
+    host: &mut H,
+    mut ask: impl FnMut(&Page, &mut H) -> Result<Compared, Fault>,
+) -> Result<u64, Fault> {
+    let total = sides.total() / u64::from(input.slices);
+    let mut speed = Pace::new(input, total, host);
     let mut keys = 0;
     for &database in &sides.databases {
+        let expected = sides.keys.get(&database).copied().unwrap_or(0) / u64::from(input.slices);
         let mut page = Page { cursor: slice.begin(), ..at(input, database, speed.page()) };
         loop {
-            let found = host
-                .compare(&input.cluster, left, right, &page, TIMEOUT_MS)
-                .map_err(|error| Fault::from_redis("cannot compare keys", &error))?;
+            page.count = slice.count(page.cursor, expected, speed.page());
+            let found = ask(&page, host)?;
             keys += u64::from(found.keys);
             page.cursor = found.cursor;
-            speed.went(u64::from(found.keys), found.slowest_us, "compared", host);
-            suspects.add(database, found, false)?;
-            if !slice.goes_on(page.cursor) {
-                break;
-            }
-        }
-    }
-    let mut speed = Pace::new(input, sides.total(), host);
-    for &database in &sides.databases {
-        let mut page = Page { cursor: slice.begin(), ..at(input, database, speed.page()) };
-        loop {
-            let found = host
-                .absent(&input.cluster, right, left, &page, TIMEOUT_MS)
-                .map_err(|error| Fault::from_redis("cannot look for extra keys", &error))?;
-            page.cursor = found.cursor;
-            speed.went(
-                u64::from(found.keys),
-                found.slowest_us,
-                "looked for extra keys among",
-                host,
-            );
-            suspects.add(database, found, true)?;
+            speed.went(u64::from(found.keys), found.slowest_us, what, host);
+            suspects.add(database, found)?;
             if !slice.goes_on(page.cursor) {
                 break;
             }
@@ -159,6 +177,34 @@ mod tests {
             }
         }
         assert_eq!(walked, 1024);
+    }
+
+    #[test]
+    fn a_slice_is_walked_to_its_end_and_no_further() {
+        for (slices, size) in [(16, 1024), (16, 16), (4, 1 << 16)] {
+            let mut walked = 0;
+            for number in 0..slices {
+                let slice = slice(number, slices).expect("a slice");
+                let mut cursor = slice.begin();
+                let mut calls = 0;
+                loop {
+                    // A key in every bucket, as SCAN counts them.
+                    for _ in 0..slice.count(cursor, size / u64::from(slices), 4_000) {
+                        walked += 1;
+                        cursor = next(cursor, size);
+                        if cursor == 0 {
+                            break;
+                        }
+                    }
+                    calls += 1;
+                    if !slice.goes_on(cursor) {
+                        break;
+                    }
+                }
+                assert!(calls < 40, "{calls}");
+            }
+            assert_eq!(walked, size);
+        }
     }
 
     #[test]

@@ -152,14 +152,17 @@ fn in_sync(lab: &Lab) -> Result<()> {
     wait_until("the replica has all", PATIENCE, || offset(0).is_some() && offset(0) == offset(1))
 }
 
-/// A folder to serve from, with the one plugin that is measured.
+/// A folder to serve from, with the plugin that is measured and what its workflow asks of
+/// it.
 fn home(root: &Path, lab: &Lab, plugin: &str) -> Result<Home> {
     let folder = lab.folder().join(format!("baton-{plugin}"));
     for name in ["plugins", "workflows"] {
         fs::create_dir_all(folder.join(name))?;
     }
-    let file = format!("{plugin}.wasm");
-    fs::copy(root.join("target/plugins").join(&file), folder.join("plugins").join(&file))?;
+    for plugin in [plugin, "require"] {
+        let file = format!("{plugin}.wasm");
+        fs::copy(root.join("target/plugins").join(&file), folder.join("plugins").join(&file))?;
+    }
     let workflow = root.join("workflows/verify-keyspace.toml");
     if plugin == "verify-keyspace" {
         fs::copy(workflow, folder.join("workflows/verify-keyspace.toml"))?;

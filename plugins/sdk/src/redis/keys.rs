@@ -10,7 +10,8 @@ pub struct Page {
     pub cursor: u64,
     /// Of keys, as SCAN's MATCH takes it.
     pub pattern: String,
-    /// About so many keys; 100,000 at most.
+    /// Keys to walk over, whether they match or not, as SCAN's COUNT takes it; 100,000 at
+    /// most.
     pub count: u32,
 }
 
@@ -60,6 +61,17 @@ pub struct Compared {
     pub differences: Vec<Difference>,
     /// What nothing can be said of.
     pub unread: Vec<Unread>,
+}
+
+impl Compared {
+    /// The same, seen from the other side.
+    #[must_use]
+    pub fn swapped(mut self) -> Self {
+        for it in &mut self.differences {
+            std::mem::swap(&mut it.left, &mut it.right);
+        }
+        self
+    }
 }
 
 /// A key, and what it holds.

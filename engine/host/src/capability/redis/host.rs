@@ -109,15 +109,7 @@ impl Host for View<'_> {
         page: Page,
         timeout_ms: u32,
     ) -> wasmtime::Result<Outcome<Compared>> {
-        let nodes = [cluster.as_str(), &left, &right];
-        let asked = || compare::asked("redis.compare", &nodes, &page, timeout_ms);
-        let live = match self.caller.ask(asked)? {
-            Turn::Heard(then) => return Ok(then),
-            Turn::Live(live) => live,
-        };
-        let (nodes, depth) = ((left.as_str(), right.as_str()), Depth::Content);
-        let found = self.compare_page(&cluster, nodes, &page, timeout_ms, depth).await;
-        Ok(self.caller.tell(live, found))
+        self.walked(Depth::Content, &cluster, &left, &right, &page, timeout_ms).await
     }
 
     async fn compare_keys(
@@ -148,15 +140,7 @@ impl Host for View<'_> {
         page: Page,
         timeout_ms: u32,
     ) -> wasmtime::Result<Outcome<Compared>> {
-        let nodes = [cluster.as_str(), &left, &right];
-        let asked = || compare::asked("redis.absent", &nodes, &page, timeout_ms);
-        let live = match self.caller.ask(asked)? {
-            Turn::Heard(then) => return Ok(then),
-            Turn::Live(live) => live,
-        };
-        let (nodes, depth) = ((left.as_str(), right.as_str()), Depth::Presence);
-        let found = self.compare_page(&cluster, nodes, &page, timeout_ms, depth).await;
-        Ok(self.caller.tell(live, found))
+        self.walked(Depth::Presence, &cluster, &left, &right, &page, timeout_ms).await
     }
 
     async fn inventory(
@@ -178,6 +162,25 @@ impl Host for View<'_> {
 }
 
 impl View<'_> {
+    /// `compare` and `absent`: one walk, to one depth or the other.
+    async fn walked(
+        &mut self,
+        depth: Depth,
+        cluster: &str,
+        left: &str,
+        right: &str,
+        page: &Page,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Outcome<Compared>> {
+        let asked = || compare::asked(depth.name(), &[cluster, left, right], page, timeout_ms);
+        let live = match self.caller.ask(asked)? {
+            Turn::Heard(then) => return Ok(then),
+            Turn::Live(live) => live,
+        };
+        let found = self.compare_page(cluster, (left, right), page, timeout_ms, depth).await;
+        Ok(self.caller.tell(live, found))
+    }
+
     /// Only the members that the step may reach: what a guest sees, it may ask.
     fn describe(&self, name: &str) -> Outcome<redis::Cluster> {
         let known = self.known(name)?;

@@ -59,6 +59,16 @@ pub(super) enum Depth {
     Presence,
 }
 
+impl Depth {
+    /// The function that goes so deep.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Content => "redis.compare",
+            Self::Presence => "redis.absent",
+        }
+    }
+}
+
 /// All of the question, for the tape.
 pub(super) fn asked(function: &'static str, nodes: &[&str], page: &Page, timeout_ms: u32) -> Asked {
     let asking = nodes.iter().fold(Asked::of(function), |asking, node| asking.text(node));
@@ -103,11 +113,13 @@ impl View<'_> {
         let mut theirs = self.lane(cluster, &known, right, 1, page.database, until).await?;
         let mut so_far = Tally::default();
         let mut step = next(&mut scanner, page, page.cursor, depth, until).await?;
+        let mut walked = 0;
         loop {
+            walked += step_of(count);
             so_far.keys += step.page.keys.len();
             so_far.slowest = so_far.slowest.max(step.page.took);
             let cursor = step.page.cursor;
-            let is_last = cursor == 0 || so_far.keys >= count;
+            let is_last = cursor == 0 || walked >= count;
             let ahead = async {
                 if is_last {
                     return Ok(None);
@@ -183,8 +195,10 @@ impl View<'_> {
         let mut lane = self.lane(cluster, &known, address, 1, page.database, until).await?;
         let mut all =
             Holdings { cursor: page.cursor, slowest_us: 0, keys: Vec::new(), unread: Vec::new() };
+        let mut walked = 0;
         loop {
-            let step = lane.scan(all.cursor, &page.pattern, STEP, until).await?;
+            walked += step_of(count);
+            let step = lane.scan(all.cursor, &page.pattern, step_of(count), until).await?;
             all.cursor = step.cursor;
             all.slowest_us = all.slowest_us.max(microseconds(step.took));
             let keys: Vec<&[u8]> = step.keys.iter().map(Vec::as_slice).collect();
@@ -195,7 +209,7 @@ impl View<'_> {
                     Err(reason) => all.unread.push(Unread { key: key.to_vec(), reason }),
                 }
             }
-            if all.cursor == 0 || all.keys.len() >= count {
+            if all.cursor == 0 || walked >= count {
                 self.keep(cluster, [(1, lane)]);
                 return Ok(all);
             }
@@ -273,6 +287,11 @@ fn data_node(address: &str, kind: MemberKind) -> Result<(), Error> {
     }
 }
 
+/// Keys of one step of SCAN, of a page of so many.
+fn step_of(count: usize) -> usize {
+    STEP.min(count)
+}
+
 /// A page's keys, and what the node that was scanned says of each.
 struct Step {
     page: lane::Page,
@@ -286,7 +305,7 @@ async fn next(
     depth: Depth,
     until: Instant,
 ) -> Result<Step, Error> {
-    let step = lane.scan(cursor, &page.pattern, STEP, until).await?;
+    let step = lane.scan(cursor, &page.pattern, step_of(page.count as usize), until).await?;
     let keys: Vec<&[u8]> = step.keys.iter().map(Vec::as_slice).collect();
     let seen = match depth {
         Depth::Content => lane.look(&keys, until).await?,
